@@ -1,0 +1,1 @@
+"""The networks: variant table, architecture, Keras builder, weights, preprocessing, labels."""

@@ -118,7 +118,7 @@ class Layer:
         shapes: dict[str, tuple[int, ...]]
         if self.kind == "bn":
             names = ("gamma", "beta", "moving_mean", "moving_variance")
-            shapes = {name: (self.outputs,) for name in names}
+            shapes = dict.fromkeys(names, (self.outputs,))
         elif self.kind == "depthwise":
             shapes = {"depthwise_kernel": (self.kernel, self.kernel, self.inputs, 1)}
         elif self.kind == "conv":

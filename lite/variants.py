@@ -34,8 +34,6 @@ class Family:
             first and last stage stay unscaled.
         input_mean, input_std: What the caller applies to pixels (0-255) before the model:
             ``(pixel - mean) / std``. The B family normalises inside the graph, so it has 0, 1.
-        crop_fraction: Central crop before the resize, as a fraction of the shorter side;
-            None means ``size / (size + 32)``, the reference's CROP_PADDING.
     """
 
     name: str
@@ -44,11 +42,10 @@ class Family:
     fixed_stem_head: bool
     input_mean: float
     input_std: float
-    crop_fraction: float | None
 
 
-LITE = Family("lite", "relu6", 0.0, True, 127.0, 128.0, 0.875)
-B = Family("b", "swish", 0.25, False, 0.0, 1.0, None)
+LITE = Family("lite", "relu6", 0.0, True, 127.0, 128.0)
+B = Family("b", "swish", 0.25, False, 0.0, 1.0)
 FAMILIES = {family.name: family for family in (LITE, B)}
 
 
