@@ -1,0 +1,1 @@
+"""Everything about one .tflite file: bytes, objects, metadata, what it says of itself."""
