@@ -1,0 +1,1 @@
+"""Quantization: float graph, calibration, recipes, fidelity, and the .tflite file itself."""

@@ -1,0 +1,71 @@
+"""Stage ``bias``: biases that give every channel its float mean back, after the activation.
+
+Rounding weights shifts the mean of each output channel, and the shifts add up over layers.
+For each layer in turn, on the quantized network's own inputs:
+
+    b ← b + (E[a(Wx + b)] - E[a(Ŵx̂ + b̂)]) / E[a']
+
+where a is the fused ReLU6 (or nothing) and E[a'] the share of outputs that it does not
+clip. Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias
+Correction" (arXiv 1906.04721), section 4.2, with the means taken behind the activation:
+before it, as in the paper, much of the correction falls on values that are clipped away.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from effnet_lite.errors import ConversionError
+from effnet_lite.quantize.graph import WEIGHTED, Graph, Op
+from effnet_lite.quantize.sequential import Walk
+
+# ReLU6 makes the mean a curve in the bias; two Newton steps settle it.
+STEPS = 2
+# A channel that is clipped almost everywhere tells next to nothing about its bias.
+MIN_SLOPE = 0.05
+
+
+def correct(walk: Walk, op: Op, wanted: npt.NDArray[np.float64]) -> None:
+    """Shift the biases of one operator, in place.
+
+    Args:
+        walk: Standing before ``op``.
+        op: One of the operators with weights; others are left alone.
+        wanted: The float network's mean of each output channel, (channels,).
+    """
+    if op.kind not in WEIGHTED:
+        return
+    for _ in range(STEPS):
+        mean, slope = _output_statistics(walk, op)
+        _shift_bias(walk.graph, op, (wanted - mean) / np.maximum(slope, MIN_SLOPE))
+
+
+def _output_statistics(
+    walk: Walk, op: Op
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Mean (reals) and unclipped share of each output channel over the photos."""
+    tensor = walk.graph.tensors[op.output]
+    if tensor.quantization is None:
+        raise ConversionError(f"{tensor.name} is not quantized")
+    outputs = walk.run(op)
+    channels = tensor.shape[-1]
+    limits = np.iinfo(tensor.dtype)
+    total, inside = np.zeros(channels), np.zeros(channels)
+    for output in outputs:
+        flat = output.reshape(-1, channels)
+        total += flat.mean(0, dtype=np.float64)
+        inside += ((flat > limits.min) & (flat < limits.max)).mean(0)
+    scale, zero_point = tensor.quantization.scale[0], tensor.quantization.zero_point[0]
+    mean = (total / len(outputs) - zero_point) * np.float64(scale)
+    clips = op.options.get("relu6", False)
+    return mean, inside / len(outputs) if clips else np.ones(channels)
+
+
+def _shift_bias(graph: Graph, op: Op, shift: npt.NDArray[np.float64]) -> None:
+    bias = graph.tensors[op.inputs[2]]
+    if bias.data is None or bias.quantization is None:
+        raise ConversionError(f"{bias.name} is not a quantized constant")
+    limits = np.iinfo(bias.data.dtype)
+    moved = bias.data + np.rint(shift / bias.quantization.scale.astype(np.float64))
+    bias.data = np.clip(moved, float(limits.min), float(limits.max)).astype(bias.data.dtype)

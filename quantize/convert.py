@@ -1,0 +1,285 @@
+"""The main job: a variant and its weights in, a checked .tflite that describes itself out."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from effnet_lite import __version__
+from effnet_lite.errors import UsageError
+from effnet_lite.files import check_output, sha256, write_bytes
+from effnet_lite.lite.architecture import architecture
+from effnet_lite.lite.labels import default_labels, fit_labels, label_offset, read_labels
+from effnet_lite.lite.preprocessing import Preprocessing, preprocessing_for
+from effnet_lite.lite.pretrained import load_weights
+from effnet_lite.lite.variants import Variant, get_variant
+from effnet_lite.lite.weights import Weights
+from effnet_lite.progress import Progress
+from effnet_lite.quantize.calibration_set import DEFAULT_COUNT, CalibrationSet, choose
+from effnet_lite.quantize.export import HEADS, export
+from effnet_lite.quantize.fidelity import Fidelity, measure
+from effnet_lite.quantize.graph import Graph
+from effnet_lite.quantize.pipeline import run_recipe
+from effnet_lite.quantize.quantizer import dynamic_range_weights, float16_weights, with_io
+from effnet_lite.quantize.recipe import Recipe, get_recipe
+from effnet_lite.quantize.tflite.description import (
+    CalibrationRecord,
+    Description,
+    WeightsRecord,
+    with_description,
+)
+from effnet_lite.quantize.tflite.golden import GoldenCheck, default_grids, make_golden, photo_grid
+from effnet_lite.quantize.tflite.predictor import Predictor
+from effnet_lite.quantize.tflite.surgery import with_logits_output
+from effnet_lite.quantize.tflite.writer import to_flatbuffer
+
+PRECISIONS = ("float32", "float16", "dynamic", "int8", "int16x8")
+IO_TYPES = ("uint8", "int8", "float32")
+GOLDEN_PHOTOS = 50
+DEFAULT_IO = {"int8": "uint8", "int16x8": "float32"}
+
+
+@dataclasses.dataclass(frozen=True)
+class ConversionResult:
+    """What ``convert`` made and measured.
+
+    Attributes:
+        output: The file.
+        sha256, bytes: Of the file.
+        variant, precision, recipe: As asked for; recipe in full, None without calibration.
+        input_type: uint8, int8 or float32.
+        classes: Length of the output vector.
+        weights: Name of the weights.
+        fidelity: Against the float32 model on the check photos; None where there were none.
+        calibration: Kind, count, digest and files; None without calibration.
+        notices: What the user should know, a line each.
+    """
+
+    output: Path
+    sha256: str
+    bytes: int
+    variant: str
+    precision: str
+    recipe: str | None
+    input_type: str
+    classes: int
+    weights: str
+    fidelity: Fidelity | None
+    calibration: dict[str, Any] | None
+    notices: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of ``convert --json``."""
+        record = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        record["output"] = str(self.output)
+        record["fidelity"] = self.fidelity.to_json() if self.fidelity else None
+        record["notices"] = list(self.notices)
+        return record
+
+
+def convert(
+    variant: str | Variant = "lite0",
+    precision: str = "int8",
+    weights: str | os.PathLike[str] = "imagenet",
+    output: str | os.PathLike[str] | None = None,
+    calibration: str | os.PathLike[str] | None = None,
+    calibration_count: int = DEFAULT_COUNT,
+    recipe: str | Recipe = "default",
+    input_type: str | None = None,
+    head: str = "softmax",
+    labels: str | os.PathLike[str] | Sequence[str] | None = None,
+    size: int | None = None,
+    classes: int | None = None,
+    check: bool = True,
+    seed: int = 0,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> ConversionResult:
+    """Make a .tflite file.
+
+    Args:
+        variant: A name from the table, a custom one, or a row.
+        precision: ``float32``, ``float16``, ``dynamic``, ``int8`` or ``int16x8``.
+        weights: ``imagenet``, ``random``, or a file of any format that is read.
+        output: The file; None writes ``efficientnet-VARIANT-PRECISION.tflite`` here.
+        calibration: A folder of photos, ``samples``, ``synthetic``, or None for samples
+            where they are installed and synthetic images where not.
+        calibration_count: Photos to calibrate on, at most.
+        recipe: How to quantize; see :mod:`effnet_lite.quantize.recipe`.
+        input_type: ``uint8``, ``int8`` or ``float32`` at both ends; None gives uint8 for
+            int8 models, float32 otherwise.
+        head: ``softmax`` or ``logits``.
+        labels: Class names or a file of them; None takes those of the weights, or
+            ImageNet's for 1000 outputs.
+        size: Side of the input in pixels; None for the variant's own.
+        classes: Outputs; None as many as the weights, or the labels, have.
+        check: Measure fidelity to the float32 model.
+        seed: Of shuffles, synthetic images and random weights.
+        overwrite: Replace an existing file.
+        progress: Called as the work goes on.
+
+    Raises:
+        UsageError: Unknown or contradictory options.
+        InputError: Weights, photos, labels or the output path are not what they should be.
+        ConversionError: The network cannot be quantized.
+    """
+    row = get_variant(variant).with_size(size)
+    _check_options(precision, input_type, head)
+    parsed = get_recipe(recipe).with_activation_bits(16 if precision == "int16x8" else 8)
+    path = Path(output or f"efficientnet-{row.name}-{precision}.tflite")
+    check_output(path, overwrite)
+    names = read_labels(labels) if isinstance(labels, str | os.PathLike) else labels
+    if classes is None and names is not None and weights != "imagenet":
+        classes = _classes_from_labels(names, weights)
+    loaded = load_weights(weights, row, classes, seed, progress)
+    job = _Job(row, loaded, preprocessing_for(row), precision, parsed, head, seed, progress)
+    io_type = input_type or DEFAULT_IO.get(precision, "float32")
+    names = _labels(names, loaded)
+    images = choose(calibration, calibration_count, seed)
+    float_model = to_flatbuffer(job.graph)
+    model = float_model if precision == "float32" else job.quantized(images, io_type)
+    fidelity = None
+    if check and len(images.check) and precision != "float32":
+        fidelity = job.check(float_model, model, images)
+    described = job.describe(model, names, images, fidelity)
+    write_bytes(path, described, overwrite)
+    quantized = precision in DEFAULT_IO
+    return ConversionResult(
+        output=path,
+        sha256=sha256(described),
+        bytes=len(described),
+        variant=row.name,
+        precision=precision,
+        recipe=parsed.name if quantized else None,
+        input_type=io_type,
+        classes=loaded.classes,
+        weights=loaded.name,
+        fidelity=fidelity,
+        calibration=_calibration(images) if quantized else None,
+        notices=_notices(loaded, images, quantized),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    row: Variant
+    weights: Weights
+    preprocessing: Preprocessing
+    precision: str
+    recipe: Recipe
+    head: str
+    seed: int
+    progress: Progress | None
+
+    @property
+    def graph(self) -> Graph:
+        plan = architecture(self.row, self.weights.classes)
+        return export(plan, self.weights.tensors, self.head)
+
+    def quantized(self, images: CalibrationSet, io_type: str) -> bytes:
+        graph = self.graph
+        if self.precision == "float16":
+            return to_flatbuffer(float16_weights(graph))
+        if self.precision == "dynamic":
+            return to_flatbuffer(dynamic_range_weights(graph))
+        inner = run_recipe(self.recipe, graph, images, self.preprocessing, self.progress)
+        return to_flatbuffer(with_io(inner, io_type))  # type: ignore[arg-type]
+
+    def check(self, float_model: bytes, model: bytes, images: CalibrationSet) -> Fidelity:
+        one, other = (
+            Predictor(with_logits_output(data), self.preprocessing) for data in (float_model, model)
+        )
+        paths = images.check.paths
+        known = images.check_classes if self._knows_imagenet() else None
+        pixels = (self.preprocessing.pixels(path) for path in paths)
+        return measure(one, other, pixels, known, self.progress, len(paths))
+
+    def describe(
+        self,
+        model: bytes,
+        labels: Sequence[str] | None,
+        images: CalibrationSet,
+        fidelity: Fidelity | None,
+    ) -> bytes:
+        quantized = self.precision in DEFAULT_IO
+        runner = Predictor(model, self.preprocessing)
+        record = CalibrationRecord(images.kind, images.count, images.digest())
+        description = Description(
+            variant=self.row.name,
+            family=self.row.family.name,
+            precision=self.precision,
+            recipe=self.recipe.name if quantized else None,
+            head=self.head,
+            classes=self.weights.classes,
+            label_offset=label_offset(labels, self.weights.classes),
+            preprocessing=self.preprocessing,
+            weights=WeightsRecord(self.weights.name, self.weights.sha256, self.weights.layout),
+            tool_version=__version__,
+            calibration=record if quantized else None,
+            fidelity=fidelity.to_json() if fidelity else None,
+            seed=self.seed,
+            golden=self.golden(runner, images),
+        )
+        return with_description(model, description, labels or ())
+
+    def golden(self, model: Predictor, images: CalibrationSet) -> GoldenCheck:
+        # Photos, because a network answers a drawn pattern with so little confidence that
+        # the check would pass with the colours swapped.
+        photos = images.check.paths[:GOLDEN_PHOTOS]
+        grids = [photo_grid(self.preprocessing.pixels(path)) for path in photos]
+        grids += default_grids()
+        return make_golden(model.raw, self.row.size, self.row.size, grids)
+
+    def _knows_imagenet(self) -> bool:
+        return self.weights.classes == 1000 and self.weights.layout != "random"
+
+
+def _check_options(precision: str, input_type: str | None, head: str) -> None:
+    for what, value, choices in (
+        ("precision", precision, PRECISIONS),
+        ("head", head, HEADS),
+        ("input type", input_type or "float32", IO_TYPES),
+    ):
+        if value not in choices:
+            raise UsageError(f"unknown {what} {value!r}; expected one of {', '.join(choices)}")
+    if input_type in ("uint8", "int8") and precision not in DEFAULT_IO:
+        raise UsageError(
+            f"a {precision} model takes float32 input, not {input_type}; "
+            "use --int8 for integer input"
+        )
+    if input_type == "uint8" and precision == "int16x8":
+        raise UsageError("an int16x8 model takes float32 or int8 input, not uint8")
+
+
+def _classes_from_labels(names: Sequence[str], weights: str | os.PathLike[str]) -> int | None:
+    # A file may hold a background class more than there are names: let it say so itself.
+    return len(names) if weights == "random" else None
+
+
+def _labels(names: Sequence[str] | None, weights: Weights) -> Sequence[str] | None:
+    if names is not None:
+        return fit_labels(names, weights.classes)
+    return weights.labels or default_labels(weights.classes)
+
+
+def _calibration(images: CalibrationSet) -> dict[str, Any]:
+    return {
+        "kind": images.kind,
+        "count": images.count,
+        "digest": images.digest(),
+        "files": images.manifest(),
+    }
+
+
+def _notices(weights: Weights, images: CalibrationSet, quantized: bool) -> tuple[str, ...]:
+    notices: tuple[str, ...] = ()
+    if weights.layout == "random":
+        notices += ("the weights are random: the model is for timing and testing only",)
+    elif weights.head_is_new:
+        notices += (
+            f"the classifier is new (random, {weights.classes} classes): train it before use",
+        )
+    return notices + (images.notices if quantized else ())

@@ -1,0 +1,231 @@
+"""Float graph → integer graph, by the TFLite quantization specification.
+
+int8 activations are asymmetric per tensor, int16 ones symmetric; weights are int8,
+symmetric, one scale a channel; biases are int32 (int64 with int16 activations) at
+``scale_input · scale_weight``. Source: the specification at
+ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec and
+arXiv 1712.05877.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from effnet_lite.errors import ConversionError
+from effnet_lite.lite.preprocessing import Preprocessing
+from effnet_lite.quantize.calibration import Range, Ranges
+from effnet_lite.quantize.graph import (
+    CHANNEL_AXIS,
+    WEIGHTED,
+    Graph,
+    Op,
+    Quantization,
+    Tensor,
+)
+
+ActivationType = Literal["int8", "int16"]
+IOType = Literal["uint8", "int8", "float32"]
+
+# Operators whose output range the specification fixes: (scale, zero point) by type.
+_FIXED_OUTPUT = {
+    "LOGISTIC": {"int8": (1 / 256, -128), "int16": (1 / 32768, 0)},
+    "SOFTMAX": {"int8": (1 / 256, -128), "int16": (1 / 32768, 0)},
+}
+# TensorFlow's converter leaves smaller tensors in float too: they save nothing.
+MIN_DYNAMIC_ELEMENTS = 1024
+# Operators that must keep their input's scale, because they only pick or average.
+_SAME_SCALE = ("AVERAGE_POOL_2D",)
+
+
+def quantize(
+    graph: Graph,
+    ranges: Ranges,
+    preprocessing: Preprocessing,
+    activations: ActivationType = "int8",
+) -> Graph:
+    """Give every tensor of a float graph its integer type.
+
+    Args:
+        graph: Float32, as :func:`effnet_lite.quantize.export.export` builds it.
+        ranges: Range of each activation, by tensor index.
+        preprocessing: Its mean and std are folded into the input's scale and zero point.
+        activations: ``int8`` or ``int16``.
+
+    Returns:
+        A graph of the same operators and tensor indices whose input and output are of the
+        activation type; :func:`with_io` puts the wanted types around it.
+    """
+    result = graph.copy()
+    for tensor in result.inputs:
+        _set(result.tensors[tensor], activations, input_quantization(preprocessing, activations))
+    for op in result.ops:
+        output = result.tensors[op.output]
+        if op.kind in _FIXED_OUTPUT:
+            scale, zero_point = _FIXED_OUTPUT[op.kind][activations]
+            quantization: Quantization | None = Quantization.per_tensor(scale, zero_point)
+        elif op.kind in _SAME_SCALE:
+            quantization = result.tensors[op.inputs[0]].quantization
+        else:
+            quantization = activation_quantization(ranges[op.output], activations)
+        _set(output, activations, quantization)
+        if op.kind in WEIGHTED:
+            _quantize_constants(result, op)
+    return result
+
+
+def activation_quantization(wanted: Range, dtype: ActivationType) -> Quantization:
+    """Scale and zero point that cover a range and represent 0 exactly.
+
+    int8: ``scale = (high - low) / 255``, ``zero_point = round(-128 - low / scale)``;
+    int16: ``scale = max(|low|, |high|) / 32767``, zero point 0.
+    """
+    low, high = min(wanted.low, 0.0), max(wanted.high, 0.0)
+    if not np.isfinite([low, high]).all():
+        raise ConversionError(
+            "an activation is infinite or not a number on the calibration photos; "
+            "check the weights file"
+        )
+    if dtype == "int16":
+        return Quantization.per_tensor(max(-low, high, 1e-9) / 32767)
+    scale = max(high - low, 1e-9) / 255
+    return Quantization.per_tensor(scale, int(np.clip(np.rint(-128 - low / scale), -128, 127)))
+
+
+def input_quantization(preprocessing: Preprocessing, dtype: ActivationType) -> Quantization:
+    """The input tensor's scale and zero point with the normalisation folded in.
+
+    ``scale · (q - zero_point) = (pixel - mean) / std`` with ``q = pixel - 128`` for int8, so
+    raw pixels go in without any arithmetic.
+    """
+    if len(preprocessing.mean) > 1 or len(preprocessing.std) > 1:
+        raise ConversionError("a mean or std per channel cannot be folded into the input's scale")
+    mean, std = preprocessing.mean[0], preprocessing.std[0]
+    if dtype == "int16":
+        return Quantization.per_tensor(max(abs(mean), abs(255 - mean)) / std / 32767)
+    return Quantization.per_tensor(1 / std, round(mean) - 128)
+
+
+def weight_scales(weights: npt.NDArray[np.float32], axis: int) -> npt.NDArray[np.float32]:
+    """One symmetric scale a channel: ``max|w| / 127``, float32 (channels,)."""
+    others = tuple(i for i in range(weights.ndim) if i != axis)
+    largest = np.abs(weights).max(axis=others).astype(np.float64)
+    # A channel of zeros gets any scale; a tiny one would overflow the bias.
+    return np.where(largest > 0, largest / 127, 1.0).astype(np.float32)
+
+
+def quantize_weights(
+    weights: npt.NDArray[np.float32], scales: npt.NDArray[np.float32], axis: int
+) -> npt.NDArray[np.int8]:
+    """Nearest integers in -127…127 (the specification leaves -128 out)."""
+    shape = [1] * weights.ndim
+    shape[axis] = -1
+    integers = np.rint(weights / scales.reshape(shape).astype(np.float64))
+    clipped: npt.NDArray[np.int8] = np.clip(integers, -127, 127).astype(np.int8)
+    return clipped
+
+
+def with_io(graph: Graph, io_type: IOType) -> Graph:
+    """Put one QUANTIZE (or DEQUANTIZE) at each end, so that callers see ``io_type``.
+
+    Raises:
+        ConversionError: uint8 around int16 activations, which no kernel converts.
+    """
+    result = graph.copy()
+    inner, outer = result.inputs[0], result.outputs[0]
+    if result.tensors[inner].dtype == io_type:
+        return result
+    if io_type == "uint8" and result.tensors[inner].dtype == "int16":
+        raise ConversionError("int16 activations take float32 or int8 input, not uint8")
+    source = result.tensors[inner]
+    outside = result.add_tensor(_outside(source, io_type, source.name))
+    source.name += "_quantized"
+    result.ops.insert(0, Op("QUANTIZE", [outside], inner))
+    result.inputs = [outside]
+    sink = result.tensors[outer]
+    outside = result.add_tensor(_outside(sink, io_type, sink.name))
+    sink.name += "_quantized"
+    kind: Literal["DEQUANTIZE", "QUANTIZE"] = "DEQUANTIZE" if io_type == "float32" else "QUANTIZE"
+    result.ops.append(Op(kind, [outer], outside))
+    result.outputs = [outside]
+    return result
+
+
+def float16_weights(graph: Graph) -> Graph:
+    """Constants stored as float16, each behind a DEQUANTIZE; computation stays float32."""
+    result = graph.copy()
+    ops: list[Op] = []
+    for op in result.ops:
+        for position, index in enumerate(op.inputs):
+            constant = result.tensors[index]
+            if constant.data is None or constant.dtype != "float32":
+                continue
+            wide = result.add_tensor(dataclasses.replace(constant, data=None))
+            half = constant.data.astype(np.float16)
+            if not np.isfinite(half).all():
+                raise ConversionError(f"{constant.name} does not fit float16; use --fp32 or --int8")
+            constant.name, constant.dtype, constant.data = f"{constant.name}_f16", "float16", half
+            ops.append(Op("DEQUANTIZE", [index], wide))
+            op.inputs[position] = wide
+        ops.append(op)
+    result.ops = ops
+    return result
+
+
+def dynamic_range_weights(graph: Graph) -> Graph:
+    """int8 weights with float32 activations, which the kernels quantize as they run."""
+    result = graph.copy()
+    for op in result.ops:
+        if op.kind not in WEIGHTED:
+            continue
+        weights = result.tensors[op.inputs[1]]
+        if weights.data is None or weights.data.size < MIN_DYNAMIC_ELEMENTS:
+            continue
+        axis = CHANNEL_AXIS[op.kind]
+        scales = weight_scales(weights.data, axis)
+        if op.kind == "FULLY_CONNECTED":
+            # One scale for the matrix: per-channel needs operator version 12, which boards
+            # with tflite-runtime 2.14 do not know.
+            quantization = Quantization.per_tensor(float(scales.max()))
+            scales = np.full_like(scales, scales.max())
+        else:
+            quantization = Quantization.per_channel(scales, axis)
+        data = quantize_weights(weights.data, scales, axis)
+        weights.data, weights.dtype, weights.quantization = data, "int8", quantization
+    return result
+
+
+def _quantize_constants(graph: Graph, op: Op) -> None:
+    activation, weights, bias = (graph.tensors[i] for i in op.inputs)
+    if weights.data is None or bias.data is None or activation.quantization is None:
+        raise ConversionError(f"{weights.name} is not a constant; expected weights of a layer")
+    axis = CHANNEL_AXIS[op.kind]
+    scales = weight_scales(weights.data, axis)
+    bias_scales = np.float64(activation.quantization.scale[0]) * scales.astype(np.float64)
+    wide = activation.dtype == "int16"
+    limits = np.iinfo(np.int64 if wide else np.int32)
+    integers = np.clip(np.rint(bias.data / bias_scales), float(limits.min), float(limits.max))
+    weights.data = quantize_weights(weights.data, scales, axis)
+    weights.dtype, weights.quantization = "int8", Quantization.per_channel(scales, axis)
+    bias.data = integers.astype(np.int64 if wide else np.int32)
+    bias.dtype = bias.data.dtype.name
+    bias.quantization = Quantization.per_channel(bias_scales, 0)
+
+
+def _set(tensor: Tensor, dtype: str, quantization: Quantization | None) -> None:
+    tensor.dtype, tensor.quantization = dtype, quantization
+
+
+def _outside(inner: Tensor, io_type: IOType, name: str) -> Tensor:
+    if io_type == "float32" or inner.quantization is None:
+        return Tensor(name, inner.shape, "float32")
+    shift = {"uint8": 128, "int8": 0}[io_type]
+    if inner.dtype == "int16":  # int8 in front of int16: the same reals in 256 steps
+        quantization = Quantization.per_tensor(float(inner.quantization.scale[0]) * 256)
+    else:
+        zero_point = int(inner.quantization.zero_point[0]) + shift
+        quantization = Quantization.per_tensor(float(inner.quantization.scale[0]), zero_point)
+    return Tensor(name, inner.shape, io_type, None, quantization)

@@ -1,0 +1,76 @@
+"""Recipes: what is done to quantize, in order, as a name that says it.
+
+Grammar::
+
+    w8a8-minmax[+STAGE…]
+    │ │  │        └ stages after calibration, in the order in which they run:
+    │ │  │            bias    post-activation bias correction (bias_correction.py)
+    │ │  └ how ranges are chosen: minmax (calibration.py)
+    │ └ bits of the activations: 8 or 16
+    └ bits of the weights: 8
+
+Short names are aliases: ``fast`` is what the stock converter does, ``default`` the best
+trade of time and fidelity.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+from effnet_lite.errors import UsageError
+
+ALIASES = {
+    "fast": "w8a8-minmax",
+    "default": "w8a8-minmax+bias",
+}
+RANGES = ("minmax",)
+STAGES = ("bias",)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """A parsed recipe.
+
+    Attributes:
+        activation_bits: 8 or 16.
+        ranges: One of ``RANGES``.
+        stages: Of ``STAGES``, in order, each at most once.
+    """
+
+    activation_bits: int
+    ranges: str
+    stages: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The name in full, e.g. ``w8a8-minmax+bias``."""
+        return "+".join((f"w8a{self.activation_bits}-{self.ranges}", *self.stages))
+
+    def with_activation_bits(self, bits: int) -> Recipe:
+        """The same recipe at 8 or 16 activation bits."""
+        return dataclasses.replace(self, activation_bits=bits)
+
+
+def get_recipe(name: str | Recipe) -> Recipe:
+    """Parse a recipe's name or alias.
+
+    Raises:
+        UsageError: Not a name of the grammar.
+    """
+    if isinstance(name, Recipe):
+        return name
+    match = re.fullmatch(r"w8a(8|16)-(\w+)((?:\+\w+)*)", ALIASES.get(name, name))
+    if not match or match[2] not in RANGES:
+        raise UsageError(
+            f"unknown recipe {name!r}; expected {', '.join(ALIASES)}, or a name such as "
+            f"{ALIASES['default']}"
+        )
+    stages = tuple(match[3].split("+")[1:])
+    for stage in stages:
+        if stage not in STAGES or stages.count(stage) > 1:
+            raise UsageError(
+                f"recipe {name!r}: stage {stage!r} is unknown or there twice; "
+                f"stages are {', '.join(STAGES)}"
+            )
+    return Recipe(int(match[1]), match[2], stages)

@@ -1,0 +1,114 @@
+"""Walking a quantized graph operator by operator, with every photo's integers at hand.
+
+Stages that change an operator's constants need its inputs as the quantized network really
+produces them, the errors of earlier layers included. One walk runs every operator once for
+each photo, where running the whole network for each layer would be quadratic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from effnet_lite.lite.preprocessing import Pixels, Preprocessing
+from effnet_lite.quantize.graph import Graph, Op
+from effnet_lite.quantize.tflite.runtime import Runner, TensorInfo, input_codec
+from effnet_lite.quantize.tflite.writer import to_flatbuffer
+
+Array = npt.NDArray[Any]
+
+# What the activations of all photos together may take; with larger networks fewer photos
+# take part, so that memory depends neither on the network nor on the calibration set.
+MEMORY_BUDGET = 512 * 2**20
+
+
+class Walk:
+    """The state of a walk: the integers of every tensor that a later operator still reads.
+
+    Args:
+        graph: Quantized, without QUANTIZE at its ends; its constants may be changed as the
+            walk goes on.
+        photos: Pixels of shape (size, size, 3).
+        preprocessing: Gives the mean and std of the input.
+    """
+
+    def __init__(
+        self, graph: Graph, photos: Iterable[Pixels], preprocessing: Preprocessing
+    ) -> None:
+        self.graph = graph
+        source = graph.tensors[graph.inputs[0]]
+        if source.quantization is None:
+            raise ValueError("a walk needs a quantized graph")
+        quantization = source.quantization
+        info = TensorInfo(
+            source.name,
+            source.shape,
+            source.dtype,
+            float(quantization.scale[0]),
+            int(quantization.zero_point[0]),
+        )
+        encode = input_codec(info, preprocessing.mean, preprocessing.std)
+        self.values = {graph.inputs[0]: [encode(pixels) for pixels in photos]}
+        self._last_use = {
+            tensor: number for number, op in enumerate(graph.ops) for tensor in op.inputs
+        }
+
+    def __iter__(self) -> Iterator[Op]:
+        """Each operator in turn; after the caller is done with it, it is run and kept."""
+        for number, op in enumerate(self.graph.ops):
+            yield op
+            self.values[op.output] = self.run(op)
+            done = [tensor for tensor in self.values if self._last_use.get(tensor, -1) <= number]
+            for tensor in done:
+                del self.values[tensor]
+
+    def run(self, op: Op) -> list[Array]:
+        """The operator's raw output for every photo, with its constants as they are now."""
+        inputs = [tensor for tensor in op.inputs if self.graph.tensors[tensor].data is None]
+        runner = Runner(to_flatbuffer(single_op(self.graph, op)))
+        outputs = []
+        for values in zip(*(self.values[tensor] for tensor in dict.fromkeys(inputs)), strict=True):
+            runner.set_inputs(values)
+            runner.invoke()
+            outputs.append(runner.output())
+        return outputs
+
+
+def single_op(graph: Graph, op: Op) -> Graph:
+    """A graph of one operator, its activations as inputs in the order of their first use."""
+    inputs = [tensor for tensor in op.inputs if graph.tensors[tensor].data is None]
+    return Graph(graph.tensors, [op], list(dict.fromkeys(inputs)), [op.output])
+
+
+def affordable_photos(graph: Graph, count: int) -> int:
+    """How many of ``count`` photos a walk may hold at once, at least 4."""
+    live: dict[int, int] = {}
+    last_use = {tensor: number for number, op in enumerate(graph.ops) for tensor in op.inputs}
+    peak = 1
+    for number, op in enumerate(graph.ops):
+        live[op.output] = int(np.prod(graph.tensors[op.output].shape))
+        peak = max(peak, sum(live.values()))
+        live = {tensor: size for tensor, size in live.items() if last_use.get(tensor, 0) > number}
+    return min(count, max(4, MEMORY_BUDGET // peak))
+
+
+def channel_means(
+    graph: Graph, activations: Iterable[list[Array]]
+) -> dict[int, npt.NDArray[np.float64]]:
+    """Mean of each activation by channel, over photos and positions.
+
+    Args:
+        graph: Float32.
+        activations: Each photo's operator outputs, from ``calibration.run_activations``.
+    """
+    totals: list[npt.NDArray[np.float64]] = []
+    count = 0
+    for count, values in enumerate(activations, start=1):
+        means = [value.reshape(-1, value.shape[-1]).mean(0, dtype=np.float64) for value in values]
+        totals = means if count == 1 else [a + b for a, b in zip(totals, means, strict=True)]
+    return {
+        tensor: total / count for tensor, total in zip(graph.activations(), totals, strict=True)
+    }
