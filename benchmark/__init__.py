@@ -1,0 +1,1 @@
+"""Using and measuring .tflite files: classify, inspect, latency, what is installed."""

@@ -1,1 +1,59 @@
-__version__ = '0.1.0'
+"""effnet-lite: EfficientNet from weights to a phone.
+
+Every command of the command line is a function here, imported when it is first used, so
+that importing the package stays instant.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from effnet_lite.benchmark.classify import classify
+    from effnet_lite.benchmark.doctor import doctor
+    from effnet_lite.benchmark.inspection import inspect
+    from effnet_lite.benchmark.latency import benchmark
+    from effnet_lite.lite.builder import EffNetLite
+    from effnet_lite.lite.variants import VARIANTS, get_variant
+    from effnet_lite.quantize.compare import compare
+    from effnet_lite.quantize.convert import convert
+
+_EXPORTS = {
+    "EffNetLite": "effnet_lite.lite.builder",
+    "VARIANTS": "effnet_lite.lite.variants",
+    "get_variant": "effnet_lite.lite.variants",
+    "convert": "effnet_lite.quantize.convert",
+    "compare": "effnet_lite.quantize.compare",
+    "classify": "effnet_lite.benchmark.classify",
+    "inspect": "effnet_lite.benchmark.inspection",
+    "benchmark": "effnet_lite.benchmark.latency",
+    "doctor": "effnet_lite.benchmark.doctor",
+}
+
+__all__ = [
+    "VARIANTS",
+    "EffNetLite",
+    "__version__",
+    "benchmark",
+    "classify",
+    "compare",
+    "convert",
+    "doctor",
+    "get_variant",
+    "inspect",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_EXPORTS[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -39,8 +39,7 @@ class MissingDependencyError(EffnetLiteError):
     def __init__(self, needed_for: str, package: str, extra: str | None = None) -> None:
         target = f"'effnet-lite[{extra}]'" if extra else package
         super().__init__(
-            f"{needed_for} needs {package}, which is not installed here; "
-            f"run: pip install {target}"
+            f"{needed_for} needs {package}, which is not installed here; run: pip install {target}"
         )
 
 

@@ -1,0 +1,133 @@
+"""effnet-lite convert."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from effnet_lite.cli.output import Bar, json_option, megabytes, print_json
+from effnet_lite.errors import UsageError
+
+if TYPE_CHECKING:
+    from effnet_lite.quantize.convert import ConversionResult
+    from effnet_lite.quantize.fidelity import Fidelity
+
+_FLAGS = {
+    "fp32": "float32",
+    "fp16": "float16",
+    "dynamic": "dynamic",
+    "int8": "int8",
+    "int16x8": "int16x8",
+}
+
+
+@click.command(
+    "convert",
+    epilog="Example: effnet-lite convert --variant lite0 --int8 --calibration photos/",
+)
+@click.option("--variant", required=True, help="lite0-lite4, b0-b7, or e.g. lite-w0.75-d1-s192.")
+@click.option("--int8", is_flag=True, help="Full integer, the default.")
+@click.option("--fp32", is_flag=True, help="float32, not quantized.")
+@click.option("--fp16", is_flag=True, help="float16 weights.")
+@click.option("--dynamic", is_flag=True, help="int8 weights, float activations.")
+@click.option("--int16x8", is_flag=True, help="int8 weights, int16 activations.")
+@click.option("-o", "--output", type=click.Path(), help="The file to write.")
+@click.option(
+    "--weights",
+    default="imagenet",
+    show_default=True,
+    help="imagenet, random, or a file: torch, safetensors, TF1 checkpoint, Keras .h5.",
+)
+@click.option(
+    "--calibration",
+    help="A folder of photos, 'samples' (installed photos) or 'synthetic'.  "
+    "[default: samples if installed]",
+)
+@click.option("--calibration-count", default=100, show_default=True, help="Photos to calibrate on.")
+@click.option("--recipe", default="default", show_default=True, help="fast, default, or in full.")
+@click.option(
+    "--input",
+    "input_type",
+    help="uint8, int8 or float32, at both ends.  [default: uint8 for int8]",
+)
+@click.option("--head", default="softmax", show_default=True, help="softmax or logits.")
+@click.option("--labels", type=click.Path(), help="A text file with one class name a line.")
+@click.option("--classes", type=int, help="Outputs, if not as many as the weights have.")
+@click.option("--size", type=int, help="Side of the input in pixels, if not the variant's own.")
+@click.option("--no-check", is_flag=True, help="Do not measure fidelity to the float model.")
+@click.option("--seed", default=0, show_default=True, help="Of shuffles and random weights.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+@json_option
+def command(as_json: bool, no_check: bool, **options: Any) -> None:
+    """Make a .tflite model that is checked and describes itself.
+
+    Builds the variant, loads its weights, calibrates and quantizes, compares the result
+    with the float model on photos that calibration did not see, and writes one file.
+    """
+    asked = [name for name in _FLAGS if options.pop(name)]
+    if len(asked) > 1:
+        flags = " and ".join(f"--{name}" for name in asked)
+        raise UsageError(f"{flags} contradict each other; give one of them")
+    from effnet_lite.quantize.convert import convert
+
+    with Bar() as progress:
+        result = convert(
+            precision=_FLAGS[asked[0]] if asked else "int8",
+            check=not no_check,
+            progress=progress,
+            **options,
+        )
+    if as_json:
+        print_json(result.to_json())
+        return
+    for notice in result.notices:
+        click.echo(f"note: {notice}", err=True)
+    _print(result)
+
+
+def _print(result: ConversionResult) -> None:
+    recipe = f", recipe {result.recipe}" if result.recipe else ""
+    click.echo(f"{result.variant} {result.precision}{recipe}, weights {result.weights}")
+    if result.calibration:
+        click.echo("calibrated on " + calibration_text(**result.calibration))
+    if result.fidelity:
+        click.echo(fidelity_lines(result.fidelity))
+    click.echo(f"wrote {result.output}, {megabytes(result.bytes)}, {result.input_type} input")
+    flag = next(flag for flag, precision in _FLAGS.items() if precision == result.precision)
+    follow = f"compare FLOAT.tflite {result.output}    (FLOAT from: convert --fp32)"
+    if flag == "fp32":
+        follow = f"convert --variant {result.variant} --int8"
+    click.echo(
+        "\nnext:\n"
+        f"  effnet-lite classify {result.output} PHOTO.jpg\n"
+        f"  effnet-lite benchmark {result.output}\n"
+        f"  effnet-lite {follow}"
+    )
+
+
+def calibration_text(kind: str, count: int, **_: object) -> str:
+    """What calibrated, e.g. ``100 sample photos``."""
+    names = {"samples": "sample photos", "folder": "photos", "synthetic": "synthetic images"}
+    return f"{count} {names.get(kind, kind)}"
+
+
+def fidelity_lines(fidelity: Fidelity) -> str:
+    """The check against float as three or four lines."""
+    low, high = fidelity.agreement_interval
+    lines = [
+        f"against float32 on {fidelity.count} other photos:",
+        f"  top-1 agreement  {fidelity.top1_agreement:.1%}  "
+        f"(95 % interval {low:.1%} to {high:.1%})",
+        f"  logits           SQNR {fidelity.sqnr_db:.1f} dB, KL {fidelity.kl:.4f}",
+    ]
+    if (
+        fidelity.labelled
+        and fidelity.top1_float is not None
+        and fidelity.top1_quantized is not None
+    ):
+        lines.append(
+            f"  top-1 accuracy   float {fidelity.top1_float:.0%}, quantized "
+            f"{fidelity.top1_quantized:.0%} of {fidelity.labelled} labelled photos"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,89 @@
+"""How commands print: JSON on stdout, a progress bar on a terminal's stderr, tables."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+BAR_WIDTH = 28
+
+
+def print_json(document: Any) -> None:
+    """One document on stdout; floats that JSON lacks become null."""
+    click.echo(json.dumps(_without_infinities(document), indent=2, ensure_ascii=False))
+
+
+class Bar:
+    """A :class:`effnet_lite.progress.Progress` that draws itself on stderr.
+
+    Silent when stderr is not a terminal. Use as a context manager, so that the line is
+    cleared however the work ends.
+    """
+
+    def __init__(self) -> None:
+        self._visible = sys.stderr.isatty()
+        self._label = ""
+        self._start = self._drawn = 0.0
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._clear()
+
+    def __call__(self, done: int, total: int | None, label: str) -> None:
+        """Draw, at most ten times a second."""
+        if not self._visible:
+            return
+        now = time.monotonic()
+        if label != self._label:
+            self._label, self._start = label, now
+        elif now - self._drawn < 0.1 and done != total:
+            return
+        self._drawn = now
+        if total:
+            filled = BAR_WIDTH * done // total
+            left = (now - self._start) / done * (total - done) if done else 0
+            text = f"[{'#' * filled}{'.' * (BAR_WIDTH - filled)}] {100 * done // total:3} %"
+            text += f"  {left:.0f} s left" if done < total else ""
+        else:
+            text = f"{done:,}"
+        click.echo(f"\r\033[K{label:<22} {text}", nl=False, err=True)
+
+    def _clear(self) -> None:
+        if self._visible and self._label:
+            click.echo("\r\033[K", nl=False, err=True)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as they need to be; the first to the left, the rest to the right."""
+    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+    lines = []
+    for row in [header, *rows]:
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def megabytes(count: int) -> str:
+    """Bytes as 10^6."""
+    return f"{count / 1e6:.2f} MB"
+
+
+def _without_infinities(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _without_infinities(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_infinities(entry) for entry in value]
+    return value
