@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from effnet_lite.lite.preprocessing import Pixels, Preprocessing
-from effnet_lite.progress import Progress
 from effnet_lite.quantize.graph import Graph
+from effnet_lite.quantize.statistics import Statistics
 from effnet_lite.quantize.tflite.runtime import Runner
 from effnet_lite.quantize.tflite.writer import to_flatbuffer
 
@@ -30,37 +30,16 @@ class Range:
 Ranges = dict[int, Range]
 
 
-def min_max(
-    graph: Graph,
-    photos: Iterable[Pixels],
-    preprocessing: Preprocessing,
-    progress: Progress | None = None,
-    total: int | None = None,
-) -> Ranges:
-    """Smallest and largest value of every activation over the photos.
-
-    One photo at a time: memory does not depend on their number.
-
-    Args:
-        graph: The float32 graph.
-        photos: Pixels of shape (size, size, 3).
-        preprocessing: Gives the mean and std of the graph's input.
-        progress: Called after each photo.
-        total: How many photos there are, for the progress.
-    """
-    activations = graph.activations()
-    low = np.full(len(activations), np.inf)
-    high = np.full(len(activations), -np.inf)
-    for number, values in enumerate(run_activations(graph, photos, preprocessing), start=1):
-        for position, value in enumerate(values):
-            low[position] = min(low[position], value.min())
-            high[position] = max(high[position], value.max())
-        if progress:
-            progress(number, total, "calibrating")
-    return {
-        tensor: Range(float(low[position]), float(high[position]))
-        for position, tensor in enumerate(activations)
+def min_max(graph: Graph, statistics: Statistics) -> Ranges:
+    """From the smallest to the largest value that any channel took."""
+    ranges = {
+        tensor: Range(float(values.low.min()), float(values.high.max()))
+        for tensor, values in statistics.items()
     }
+    for op in graph.ops:
+        if op.options.get("relu6"):
+            ranges[op.output] = Range(0.0, min(ranges[op.output].high, 6.0))
+    return ranges
 
 
 def run_activations(

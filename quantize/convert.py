@@ -185,7 +185,7 @@ class _Job:
             return to_flatbuffer(float16_weights(graph))
         if self.precision == "dynamic":
             return to_flatbuffer(dynamic_range_weights(graph))
-        inner = run_recipe(self.recipe, graph, images, self.preprocessing, self.progress)
+        inner = run_recipe(self.recipe, graph, images, self.preprocessing, self.progress, self.seed)
         return to_flatbuffer(with_io(inner, io_type))  # type: ignore[arg-type]
 
     def check(self, float_model: bytes, model: bytes, images: CalibrationSet) -> Fidelity:

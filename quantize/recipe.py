@@ -3,8 +3,10 @@
 Grammar::
 
     w8a8-minmax[+STAGE…]
-    │ │  │        └ stages after calibration, in the order in which they run:
-    │ │  │            bias    post-activation bias correction (bias_correction.py)
+    │ │  │        └ further stages:
+    │ │  │            equalize  residual-channel equalization (equalization.py)
+    │ │  │            round     rounding against each layer's output error (rounding.py)
+    │ │  │            bias      post-activation bias correction (bias_correction.py)
     │ │  └ how ranges are chosen: minmax (calibration.py)
     │ └ bits of the activations: 8 or 16
     └ bits of the weights: 8
@@ -22,20 +24,20 @@ from effnet_lite.errors import UsageError
 
 ALIASES = {
     "fast": "w8a8-minmax",
-    "default": "w8a8-minmax+bias",
+    "default": "w8a8-minmax+equalize+round+bias",
 }
 RANGES = ("minmax",)
-STAGES = ("bias",)
+STAGES = ("equalize", "round", "bias")
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """A parsed recipe.
+    """A parsed recipe; stages run in the order of ``STAGES`` however the name lists them.
 
     Attributes:
         activation_bits: 8 or 16.
         ranges: One of ``RANGES``.
-        stages: Of ``STAGES``, in order, each at most once.
+        stages: Of ``STAGES``, in that order, each at most once.
     """
 
     activation_bits: int
@@ -73,4 +75,4 @@ def get_recipe(name: str | Recipe) -> Recipe:
                 f"recipe {name!r}: stage {stage!r} is unknown or there twice; "
                 f"stages are {', '.join(STAGES)}"
             )
-    return Recipe(int(match[1]), match[2], stages)
+    return Recipe(int(match[1]), match[2], tuple(sorted(stages, key=STAGES.index)))

@@ -93,22 +93,3 @@ def affordable_photos(graph: Graph, count: int) -> int:
         peak = max(peak, sum(live.values()))
         live = {tensor: size for tensor, size in live.items() if last_use.get(tensor, 0) > number}
     return min(count, max(4, MEMORY_BUDGET // peak))
-
-
-def channel_means(
-    graph: Graph, activations: Iterable[list[Array]]
-) -> dict[int, npt.NDArray[np.float64]]:
-    """Mean of each activation by channel, over photos and positions.
-
-    Args:
-        graph: Float32.
-        activations: Each photo's operator outputs, from ``calibration.run_activations``.
-    """
-    totals: list[npt.NDArray[np.float64]] = []
-    count = 0
-    for count, values in enumerate(activations, start=1):
-        means = [value.reshape(-1, value.shape[-1]).mean(0, dtype=np.float64) for value in values]
-        totals = means if count == 1 else [a + b for a, b in zip(totals, means, strict=True)]
-    return {
-        tensor: total / count for tensor, total in zip(graph.activations(), totals, strict=True)
-    }

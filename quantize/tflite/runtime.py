@@ -23,6 +23,9 @@ from effnet_lite.errors import InputError, MissingDependencyError, UsageError
 
 Array = npt.NDArray[Any]
 
+# The runtimes start as many threads as they are told to; a million never comes back.
+MAX_THREADS = 1024
+
 
 @dataclasses.dataclass(frozen=True)
 class Runtime:

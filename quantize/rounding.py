@@ -1,0 +1,224 @@
+"""Stage ``round``: weights rounded so that their errors cancel in the layer's output.
+
+Rounding each weight to the nearest integer minimises the error of the weights; what counts
+is that of the output, ``‖(W - Ŵ)·X‖²`` over the inputs X that really occur. GPTQ rounds one
+input column after the other and moves what it lost into the columns not yet rounded:
+
+    δ = (w_q - ŵ_q) / [U]_qq,   W_{:,j} ← W_{:,j} - δ·[U]_qj  for j > q
+
+with U the upper Cholesky factor of H⁻¹ and H = X·Xᵀ + λI. Frantar et al., "GPTQ" (arXiv
+2210.17323), equations 2 and 3 and algorithm 1. Columns are taken in the order of falling
+H_qq, so that the ones that matter most are rounded while all others can still compensate.
+Depthwise layers have one small H a channel, of the kernel's taps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from effnet_lite.errors import ConversionError
+from effnet_lite.quantize.graph import WEIGHTED, Array, Op
+from effnet_lite.quantize.sequential import Walk
+
+DAMPING = 0.01  # λ as a share of H's mean diagonal
+# Input positions that go into H, over all images: many times the size of the matrix, except
+# for the deepest layers, where there are no more.
+POSITIONS = 20_000
+DEPTHWISE_POSITIONS = 5_000
+Matrix = npt.NDArray[np.float64]
+
+
+def round_weights(walk: Walk, op: Op, weights: Array, seed: int = 0) -> None:
+    """Round one operator's weights for the inputs that the quantized network feeds it.
+
+    Args:
+        walk: Standing before ``op``.
+        op: One of the operators with weights; others are left alone.
+        weights: The float weights, in the operator's layout.
+        seed: Of the choice of positions.
+    """
+    if op.kind not in WEIGHTED:
+        return
+    tensor = walk.graph.tensors[op.inputs[1]]
+    if tensor.quantization is None:
+        raise ConversionError(f"{tensor.name} is not quantized")
+    scales = tensor.quantization.scale.astype(np.float64)
+    wide = weights.astype(np.float64)
+    if op.kind == "DEPTHWISE_CONV_2D":
+        taps = weights.shape[1] * weights.shape[2]
+        hessians = _tap_hessians(_inputs(walk, op, DEPTHWISE_POSITIONS, seed))
+        rounded = round_taps(wide.reshape(taps, -1).T, scales, hessians)
+        tensor.data = np.ascontiguousarray(rounded.T).reshape(weights.shape)
+    else:
+        hessian = _column_hessian(_inputs(walk, op, POSITIONS, seed))
+        rounded = round_columns(wide.reshape(len(wide), -1), scales, hessian)
+        tensor.data = rounded.reshape(weights.shape)
+
+
+def round_columns(weights: Matrix, scales: Matrix, hessian: Matrix) -> npt.NDArray[np.int8]:
+    """Round a layer's matrix.
+
+    Args:
+        weights: Reals, (outputs, inputs).
+        scales: One a row, (outputs,).
+        hessian: Σ x·xᵀ over the layer's inputs, (inputs, inputs).
+
+    Returns:
+        Integers in -127…127, (outputs, inputs).
+    """
+    order = np.argsort(-np.diag(hessian), kind="stable")
+    factor = _inverse_factor(hessian[np.ix_(order, order)][np.newaxis])[0]
+    work = (weights / scales[:, np.newaxis])[:, order]
+    rounded = np.empty_like(work)
+    columns = work.shape[1]
+    block = 64
+    for start in range(0, columns, block):
+        stop = min(start + block, columns)
+        losses = np.empty((len(work), stop - start))
+        for column in range(start, stop):
+            rounded[:, column] = np.clip(np.rint(work[:, column]), -127, 127)
+            loss = (work[:, column] - rounded[:, column]) / factor[column, column]
+            losses[:, column - start] = loss
+            rest = slice(column + 1, stop)
+            work[:, rest] -= np.outer(loss, factor[column, rest])
+        work[:, stop:] -= losses @ factor[start:stop, stop:]
+    result = np.empty(weights.shape, np.int8)
+    result[:, order] = rounded.astype(np.int8)
+    return result
+
+
+def round_taps(weights: Matrix, scales: Matrix, hessians: Matrix) -> npt.NDArray[np.int8]:
+    """Round a depthwise layer's kernels, all channels at once.
+
+    Args:
+        weights: Reals, (channels, taps).
+        scales: One a channel, (channels,).
+        hessians: One a channel, (channels, taps, taps).
+
+    Returns:
+        Integers in -127…127, (channels, taps).
+    """
+    order = np.argsort(-np.einsum("cii->ci", hessians), axis=1, kind="stable")
+    rows = np.arange(len(order))[:, np.newaxis]
+    sorted_ = hessians[rows[..., np.newaxis], order[:, :, np.newaxis], order[:, np.newaxis, :]]
+    factor = _inverse_factor(sorted_)
+    work = (weights / scales[:, np.newaxis])[rows, order]
+    rounded = np.empty_like(work)
+    for tap in range(work.shape[1]):
+        rounded[:, tap] = np.clip(np.rint(work[:, tap]), -127, 127)
+        loss = (work[:, tap] - rounded[:, tap]) / factor[:, tap, tap]
+        work[:, tap + 1 :] -= loss[:, np.newaxis] * factor[:, tap, tap + 1 :]
+    result = np.empty(weights.shape, np.int8)
+    result[rows, order] = rounded.astype(np.int8)
+    return result
+
+
+def _inputs(walk: Walk, op: Op, positions: int, seed: int) -> Iterator[Array]:
+    """Each image's input patches at random output positions: (P, kernel, kernel, C) float32.
+
+    In steps of the input's scale, which cancels.
+    """
+    source = walk.graph.tensors[op.inputs[0]]
+    if source.quantization is None:
+        raise ConversionError(f"{source.name} is not quantized")
+    zero_point = int(source.quantization.zero_point[0])
+    values = walk.values[op.inputs[0]]
+    wanted = max(1, positions // len(values))
+    rng = np.random.default_rng(seed)
+    if op.kind == "FULLY_CONNECTED":
+        for value in values:
+            yield value.reshape(1, 1, 1, -1).astype(np.float32) - zero_point
+        return
+    _, height, width, _ = walk.graph.tensors[op.output].shape
+    kernel = walk.graph.tensors[op.inputs[1]].shape[1]
+    for value in values:
+        chosen = rng.choice(height * width, min(wanted, height * width), replace=False)
+        centred = value[0].astype(np.float32) - zero_point
+        yield patches(centred, kernel, op.options.get("stride", 1), chosen)
+
+
+def _column_hessian(inputs: Iterator[Array]) -> Matrix:
+    total: Matrix | None = None
+    for values in inputs:
+        flat = values.reshape(len(values), -1)
+        product = (flat.T @ flat).astype(np.float64)
+        total = product if total is None else total + product
+    if total is None:
+        raise ConversionError("rounding needs at least one calibration image")
+    return total
+
+
+def _tap_hessians(inputs: Iterator[Array]) -> Matrix:
+    total: Matrix | None = None
+    for values in inputs:
+        count, kernel, _, channels = values.shape
+        flat = np.ascontiguousarray(values.reshape(count, kernel**2, channels).transpose(2, 1, 0))
+        product = (flat @ np.ascontiguousarray(flat.transpose(0, 2, 1))).astype(np.float64)
+        total = product if total is None else total + product
+    if total is None:
+        raise ConversionError("rounding needs at least one calibration image")
+    return total
+
+
+def _inverse_factor(hessians: Matrix) -> Matrix:
+    """U with H⁻¹ = Uᵀ·U, upper triangular, of each damped H in a stack."""
+    size = hessians.shape[-1]
+    diagonal = np.einsum("cii->ci", hessians)
+    damping = DAMPING * diagonal.mean(1) + 1e-10
+    damped = hessians + damping[:, np.newaxis, np.newaxis] * np.eye(size)
+    # With the rows and columns of H in reverse, H = M·Mᵀ, and U is M⁻¹ turned round again.
+    reverse = damped[:, ::-1, ::-1]
+    factor = _cholesky(reverse) if len(reverse) > 1 else np.linalg.cholesky(reverse)
+    return _invert_lower(factor)[:, ::-1, ::-1]
+
+
+def _cholesky(matrices: Matrix) -> Matrix:
+    """Of a stack of small matrices: vectorised over the stack, not threaded within each."""
+    lower = np.zeros_like(matrices)
+    for column in range(matrices.shape[-1]):
+        left = lower[:, column:, :column]
+        rest = matrices[:, column:, column] - (left @ left[:, 0, :, np.newaxis])[..., 0]
+        lower[:, column:, column] = rest / np.sqrt(rest[:, :1])
+    return lower
+
+
+def _invert_lower(lower: Matrix) -> Matrix:
+    """Inverses of a stack of lower triangular matrices, by halves."""
+    size = lower.shape[-1]
+    if size == 1:
+        return 1 / lower
+    half = size // 2
+    inverse = np.zeros_like(lower)
+    first = inverse[:, :half, :half] = _invert_lower(lower[:, :half, :half])
+    second = inverse[:, half:, half:] = _invert_lower(lower[:, half:, half:])
+    inverse[:, half:, :half] = -second @ lower[:, half:, :half] @ first
+    return inverse
+
+
+def patches(values: Array, kernel: int, stride: int, positions: Array) -> Array:
+    """Input patches of a 'same' convolution at some output positions.
+
+    Args:
+        values: (H, W, C).
+        kernel, stride: Of the convolution.
+        positions: Flat output positions, (P,).
+
+    Returns:
+        (P, kernel, kernel, C).
+    """
+    height, width, _ = values.shape
+    out_height, out_width = -(-height // stride), -(-width // stride)
+    pads = [
+        max((out - 1) * stride + kernel - size, 0)
+        for out, size in ((out_height, height), (out_width, width))
+    ]
+    padded = np.pad(
+        values,
+        ((pads[0] // 2, pads[0] - pads[0] // 2), (pads[1] // 2, pads[1] - pads[1] // 2), (0, 0)),
+    )
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (kernel, kernel), (0, 1))
+    rows, columns = positions // out_width * stride, positions % out_width * stride
+    return windows[rows, columns].transpose(0, 2, 3, 1)
