@@ -23,7 +23,8 @@ import dataclasses
 
 import numpy as np
 
-from effnet_lite.quantize.graph import WEIGHTED, Graph, Op, Tensor
+from effnet_lite.errors import ConversionError
+from effnet_lite.quantize.graph import CHANNEL_AXIS, WEIGHTED, Graph, Op
 from effnet_lite.quantize.statistics import ChannelStatistics, Statistics, Vector
 
 # How far towards equal ranges: at 1 the tensors of one stream, which share their scales, are
@@ -142,19 +143,17 @@ def _group_scale(members: list[ChannelStatistics]) -> Vector:
 def _divide_output(graph: Graph, op: Op, offset: Vector, scale: Vector) -> None:
     """Make the operator write ``(x - offset) / scale``."""
     weights, bias = _constants(graph, op)
-    axis = 3 if op.kind == "DEPTHWISE_CONV_2D" else 0
-    shape = [1] * len(weights.shape)
-    shape[axis] = -1
-    _store(weights, weights.data / scale.reshape(shape))
-    _store(bias, (bias.data - offset) / scale)
+    shape = [1] * weights.ndim
+    shape[CHANNEL_AXIS[op.kind]] = -1
+    _store(graph, op, weights / scale.reshape(shape), (bias - offset) / scale)
 
 
 def _multiply_input(graph: Graph, op: Op, offset: Vector, scale: Vector) -> None:
     """Make the operator read ``(x - offset) / scale`` and compute what it did from x."""
     weights, bias = _constants(graph, op)
     if offset.any():  # only 1x1 convolutions and dense layers
-        _store(bias, bias.data + weights.data.reshape(len(bias.data), -1) @ offset)
-    _store(weights, weights.data * scale)  # the input channel is the last axis of all three
+        bias = bias + weights.reshape(len(bias), -1) @ offset
+    _store(graph, op, weights * scale, bias)  # the input channel is the last axis of all three
 
 
 def _is_pointwise(graph: Graph, op: Op) -> bool:
@@ -162,10 +161,15 @@ def _is_pointwise(graph: Graph, op: Op) -> bool:
     return op.kind == "FULLY_CONNECTED" or (op.kind == "CONV_2D" and shape[1:3] == (1, 1))
 
 
-def _constants(graph: Graph, op: Op) -> tuple[Tensor, Tensor]:
+def _constants(graph: Graph, op: Op) -> tuple[Vector, Vector]:
+    """Copies of an operator's weights and bias, float64, to compute with."""
     weights, bias = (graph.tensors[index] for index in op.inputs[1:3])
-    return weights, bias
+    if weights.data is None or bias.data is None:
+        raise ConversionError(f"{weights.name} is not a constant; expected weights of a layer")
+    return weights.data.astype(np.float64), bias.data.astype(np.float64)
 
 
-def _store(tensor: Tensor, values: Vector) -> None:
-    tensor.data = values.astype(np.float32)
+def _store(graph: Graph, op: Op, weights: Vector, bias: Vector) -> None:
+    """Put an operator's weights and bias back as float32."""
+    graph.tensors[op.inputs[1]].data = weights.astype(np.float32)
+    graph.tensors[op.inputs[2]].data = bias.astype(np.float32)

@@ -18,6 +18,9 @@ from effnet_lite.quantize.statistics import Statistics, collect
 # Logits of photos that calibration did not see go beyond those that it saw, and a clipped
 # logit is a tie for the first place.
 LOGITS_MARGIN = 1.1
+# int16 kernels have no fast path on a CPU (a hundred times slower than int8), and with 16
+# bits there is little left to correct.
+INT16_PHOTOS = 4
 
 
 def run_recipe(
@@ -52,6 +55,8 @@ def run_recipe(
     )
     if {"round", "bias"}.intersection(recipe.stages):
         count = affordable_photos(quantized, images.count)
+        if recipe.activation_bits == 16:
+            count = min(count, INT16_PHOTOS)
         walk = Walk(quantized, images.pixels(preprocessing, count), preprocessing)
         _refine(recipe, walk, graph, statistics, progress, seed)
     return quantized

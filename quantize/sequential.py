@@ -55,6 +55,7 @@ class Walk:
         self._last_use = {
             tensor: number for number, op in enumerate(graph.ops) for tensor in op.inputs
         }
+        self._last_use.update(dict.fromkeys(graph.outputs, len(graph.ops)))
 
     def __iter__(self) -> Iterator[Op]:
         """Each operator in turn; after the caller is done with it, it is run and kept."""

@@ -63,14 +63,18 @@ def installed_runtimes() -> list[Runtime]:
     for name, (top, distributions, module) in RUNTIMES.items():
         if importlib.util.find_spec(top) is None:
             continue
-        for distribution in distributions:
-            try:
-                version = importlib.metadata.version(distribution)
-            except importlib.metadata.PackageNotFoundError:
-                continue
+        version = next(filter(None, map(_version, distributions)), None)
+        if version:
             found.append(Runtime(name, version, module))
-            break
     return found
+
+
+@functools.cache  # parses a file, and a conversion makes a hundred Runners
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def find_runtime(name: str | None = None) -> Runtime:
