@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from effnet_lite.errors import InputError
+from effnet_lite.errors import InputError, UsageError
 from effnet_lite.lite.labels import fit_labels, read_labels
 from effnet_lite.lite.preprocessing import Preprocessing
 from effnet_lite.quantize.fidelity import softmax
 from effnet_lite.quantize.tflite.predictor import Predictor
+from effnet_lite.quantize.tflite.runtime import MAX_THREADS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,10 +67,13 @@ def classify(
         labels: A file of class names; None takes the model's own.
 
     Raises:
+        UsageError: ``top`` or ``threads`` is out of range.
         InputError: The model, a photo or the labels are not what they should be.
     """
     if top < 1:
-        raise InputError(f"top must be at least 1, got {top}")
+        raise UsageError(f"top must be at least 1, got {top}")
+    if threads is not None and not 1 <= threads <= MAX_THREADS:
+        raise UsageError(f"threads must be 1 to {MAX_THREADS}, got {threads}")
     predictor = Predictor.open(model, preprocessing=preprocessing, threads=threads)
     if labels is not None:
         predictor.labels = fit_labels(read_labels(labels), predictor.classes)

@@ -131,7 +131,8 @@ def _layer(tree: Any, number: int, kind: str, types: dict[int, str]) -> LayerSum
         else TensorSummary("", (), "", None, None)
     )
     constants = [graph.tensors[i] for i in inputs if i >= 0 and _size(tree, graph.tensors[i])]
-    weights = _shape(constants[0]) if constants else ()
+    # The second input, also where float16 weights come out of a DEQUANTIZE.
+    weights = _shape(graph.tensors[inputs[1]]) if len(inputs) > 1 and inputs[1] >= 0 else ()
     return LayerSummary(
         number=number,
         kind=kind,

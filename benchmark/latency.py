@@ -23,9 +23,10 @@ from effnet_lite.errors import UsageError
 from effnet_lite.files import sha256
 from effnet_lite.progress import Progress
 from effnet_lite.quantize.tflite.file import read_model
-from effnet_lite.quantize.tflite.runtime import Runner, find_runtime
+from effnet_lite.quantize.tflite.runtime import MAX_THREADS, Runner, find_runtime
 
 MIN_WARMUP = 5
+MAX_SECONDS = 86_400  # a day
 SCHEMA = 1
 
 
@@ -100,6 +101,10 @@ def benchmark(
     for name, value, least in (("threads", threads, 1), ("runs", runs, 1), ("warmup", warmup, 0)):
         if value < least:
             raise UsageError(f"{name} must be at least {least}, got {value}")
+    if threads > MAX_THREADS:
+        raise UsageError(f"threads must be at most {MAX_THREADS}, got {threads}")
+    if not 0 <= min_seconds <= MAX_SECONDS:  # false for NaN, too
+        raise UsageError(f"min_seconds must be 0 to {MAX_SECONDS}, got {min_seconds:g}")
     paths = [models] if isinstance(models, str | os.PathLike) else list(models)
     records = []
     for number, path in enumerate(paths, start=1):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import threading
 import warnings
 from pathlib import Path
 
@@ -37,6 +38,8 @@ RESIZE_METHODS = {
 }
 
 Pixels = npt.NDArray[np.uint8]
+
+_pillow_limit = threading.Lock()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,9 +123,9 @@ def load_image(path: str | os.PathLike[str]) -> Pixels:
     check_readable(path, "a photo (JPEG, PNG, WebP, …)")
     try:
         with warnings.catch_warnings():
-            # Pillow warns at half the size at which it refuses; MAX_PIXELS rules here.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            # Of sizes, where MAX_PIXELS rules, and of damaged EXIF, which loses no pixel.
+            warnings.simplefilter("ignore")
+            with _open(path) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise InputError(_too_large(path, image.width * image.height))
                 image.load()
@@ -142,6 +145,16 @@ def load_image(path: str | os.PathLike[str]) -> Pixels:
         raise InputError(_too_large(path, None)) from error
     except Exception as error:
         raise InputError(f"{path} cannot be decoded ({error}); the file is damaged") from error
+
+
+def _open(path: Path) -> Image.Image:
+    # Pillow refuses at twice its own limit, 179 million pixels, inside open().
+    with _pillow_limit:
+        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS
+        try:
+            return Image.open(path)
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
 
 
 def _to_rgb(image: Image.Image, path: Path) -> Image.Image:

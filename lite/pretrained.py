@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 
+from effnet_lite.errors import UsageError
 from effnet_lite.lite.variants import Variant
 from effnet_lite.lite.weights import (
     Weights,
@@ -12,6 +13,7 @@ from effnet_lite.lite.weights import (
     random_weights,
     read_weights,
 )
+from effnet_lite.lite.weights.match import MAX_CLASSES
 from effnet_lite.progress import Progress
 
 
@@ -32,8 +34,15 @@ def load_weights(
         progress: Called while a file downloads.
 
     Raises:
+        UsageError: A negative seed, or a number of classes out of range.
         InputError: No such file, not a weights file, or it does not fit the variant.
     """
+    if classes is not None and not 0 <= classes <= MAX_CLASSES:
+        raise UsageError(
+            f"the number of classes must be 0 (no head) to {MAX_CLASSES:,}, got {classes}"
+        )
+    if seed < 0:
+        raise UsageError(f"a seed must be 0 or more, got {seed}")
     if source is None or source == "random":
         return random_weights(variant, 1000 if classes is None else classes, seed)
     path = imagenet_weights(variant, progress) if source == "imagenet" else source

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from effnet_lite.errors import InputError, MissingDependencyError
+from effnet_lite.errors import MissingDependencyError, UsageError
 from effnet_lite.lite.photos import PhotoSet, check_photos, find_photos, sample_photos
 from effnet_lite.lite.preprocessing import Pixels, Preprocessing
 from effnet_lite.quantize.synthetic import dead_leaves
@@ -91,11 +91,12 @@ def choose(
         seed: Of the shuffle.
 
     Raises:
-        InputError: No such folder, no photo in it, or a count below 1.
+        InputError: No such folder, or no photo in it.
+        UsageError: A count below 1.
         MissingDependencyError: ``samples`` were asked for and are not installed.
     """
     if count < 1:
-        raise InputError(f"calibration needs at least 1 image, got a count of {count}")
+        raise UsageError(f"calibration needs at least 1 image, got a count of {count}")
     if calibration is None:
         try:
             return _samples(count, seed)

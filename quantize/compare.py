@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from effnet_lite.errors import UsageError
 from effnet_lite.files import sha256
 from effnet_lite.lite.photos import PhotoSet, check_photos, find_photos
 from effnet_lite.lite.preprocessing import Pixels, Preprocessing
@@ -92,6 +93,8 @@ def compare(
         InputError: A file or the folder is not what it should be, or the models do not fit
             together.
     """
+    if count is not None and count < 1:
+        raise UsageError(f"count must be at least 1, got {count}")
     first, second = read_model(float_model), read_model(quantized_model)
     if data:
         photos, known = find_photos(data), None

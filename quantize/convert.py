@@ -24,7 +24,7 @@ from effnet_lite.quantize.fidelity import Fidelity, measure
 from effnet_lite.quantize.graph import Graph
 from effnet_lite.quantize.pipeline import run_recipe
 from effnet_lite.quantize.quantizer import dynamic_range_weights, float16_weights, with_io
-from effnet_lite.quantize.recipe import Recipe, get_recipe
+from effnet_lite.quantize.recipe import ALIASES, Recipe, get_recipe
 from effnet_lite.quantize.tflite.description import (
     CalibrationRecord,
     Description,
@@ -87,7 +87,7 @@ def convert(
     output: str | os.PathLike[str] | None = None,
     calibration: str | os.PathLike[str] | None = None,
     calibration_count: int = DEFAULT_COUNT,
-    recipe: str | Recipe = "default",
+    recipe: str | Recipe | None = None,
     input_type: str | None = None,
     head: str = "softmax",
     labels: str | os.PathLike[str] | Sequence[str] | None = None,
@@ -108,7 +108,7 @@ def convert(
         calibration: A folder of photos, ``samples``, ``synthetic``, or None for samples
             where they are installed and synthetic images where not.
         calibration_count: Photos to calibrate on, at most.
-        recipe: How to quantize; see :mod:`effnet_lite.quantize.recipe`.
+        recipe: How to quantize, see :mod:`effnet_lite.quantize.recipe`; None for ``default``.
         input_type: ``uint8``, ``int8`` or ``float32`` at both ends; None gives uint8 for
             int8 models, float32 otherwise.
         head: ``softmax`` or ``logits``.
@@ -128,9 +128,12 @@ def convert(
     """
     row = get_variant(variant).with_size(size)
     _check_options(precision, input_type, head)
-    parsed = get_recipe(recipe).with_activation_bits(16 if precision == "int16x8" else 8)
+    _check_quantization(precision, recipe, calibration)
+    parsed = _recipe(recipe, precision)
     path = Path(output or f"efficientnet-{row.name}-{precision}.tflite")
     check_output(path, overwrite)
+    if classes is not None and classes < 1:
+        raise UsageError(f"a classifier needs at least 1 class, got {classes}")
     names = read_labels(labels) if isinstance(labels, str | os.PathLike) else labels
     if classes is None and names is not None and weights != "imagenet":
         classes = _classes_from_labels(names, weights)
@@ -206,7 +209,9 @@ class _Job:
     ) -> bytes:
         quantized = self.precision in DEFAULT_IO
         runner = Predictor(model, self.preprocessing)
-        record = CalibrationRecord(images.kind, images.count, images.digest())
+        calibration = None
+        if quantized:
+            calibration = CalibrationRecord(images.kind, images.count, images.digest())
         description = Description(
             variant=self.row.name,
             family=self.row.family.name,
@@ -218,7 +223,7 @@ class _Job:
             preprocessing=self.preprocessing,
             weights=WeightsRecord(self.weights.name, self.weights.sha256, self.weights.layout),
             tool_version=__version__,
-            calibration=record if quantized else None,
+            calibration=calibration,
             fidelity=fidelity.to_json() if fidelity else None,
             seed=self.seed,
             golden=self.golden(runner, images),
@@ -252,6 +257,27 @@ def _check_options(precision: str, input_type: str | None, head: str) -> None:
         )
     if input_type == "uint8" and precision == "int16x8":
         raise UsageError("an int16x8 model takes float32 or int8 input, not uint8")
+
+
+def _check_quantization(
+    precision: str, recipe: str | Recipe | None, calibration: str | os.PathLike[str] | None
+) -> None:
+    if precision in DEFAULT_IO:
+        return
+    for option, value in (("recipe", recipe), ("calibration", calibration)):
+        if value is not None:
+            raise UsageError(
+                f"a {precision} model is not calibrated, so --{option} does nothing; "
+                "leave it out, or use --int8"
+            )
+
+
+def _recipe(recipe: str | Recipe | None, precision: str) -> Recipe:
+    bits = 16 if precision == "int16x8" else 8
+    parsed = get_recipe(recipe or "default")
+    if isinstance(recipe, str) and recipe not in ALIASES and parsed.activation_bits != bits:
+        raise UsageError(f"recipe {recipe} and --{precision} contradict each other")
+    return parsed.with_activation_bits(bits)
 
 
 def _classes_from_labels(names: Sequence[str], weights: str | os.PathLike[str]) -> int | None:

@@ -9,7 +9,7 @@ from effnet_lite.quantize.calibration import Ranges, min_max, run_activations
 from effnet_lite.quantize.calibration_set import CalibrationSet
 from effnet_lite.quantize.equalization import equalize
 from effnet_lite.quantize.graph import WEIGHTED, Graph
-from effnet_lite.quantize.quantizer import quantize
+from effnet_lite.quantize.quantizer import quantize, with_constants_of
 from effnet_lite.quantize.recipe import Recipe
 from effnet_lite.quantize.rounding import round_weights
 from effnet_lite.quantize.sequential import Walk, affordable_photos
@@ -18,9 +18,6 @@ from effnet_lite.quantize.statistics import Statistics, collect
 # Logits of photos that calibration did not see go beyond those that it saw, and a clipped
 # logit is a tie for the first place.
 LOGITS_MARGIN = 1.1
-# int16 kernels have no fast path on a CPU (a hundred times slower than int8), and with 16
-# bits there is little left to correct.
-INT16_PHOTOS = 4
 
 
 def run_recipe(
@@ -50,15 +47,17 @@ def run_recipe(
         graph, statistics = equalize(graph, statistics)
     ranges = min_max(graph, statistics)
     _widen_logits(graph, ranges)
-    quantized = quantize(
-        graph, ranges, preprocessing, "int16" if recipe.activation_bits == 16 else "int8"
-    )
+    quantized = quantize(graph, ranges, preprocessing)
     if {"round", "bias"}.intersection(recipe.stages):
         count = affordable_photos(quantized, images.count)
-        if recipe.activation_bits == 16:
-            count = min(count, INT16_PHOTOS)
+        if count < images.count:  # means of the photos that the walk takes, not of others
+            some = run_activations(graph, images.pixels(preprocessing, count), preprocessing)
+            statistics = collect(graph, some)
         walk = Walk(quantized, images.pixels(preprocessing, count), preprocessing)
         _refine(recipe, walk, graph, statistics, progress, seed)
+    if recipe.activation_bits == 16:
+        # Refined with int8 activations, because int16 kernels have no fast path on a CPU.
+        return with_constants_of(quantized, quantize(graph, ranges, preprocessing, "int16"))
     return quantized
 
 

@@ -77,6 +77,25 @@ def quantize(
     return result
 
 
+def with_constants_of(source: Graph, target: Graph) -> Graph:
+    """``target`` with the weights and biases of ``source``, biases at its own scales.
+
+    Args:
+        source, target: The same network quantized with different activations; ``target``
+            is changed.
+    """
+    for given, op in zip(source.ops, target.ops, strict=True):
+        if op.kind not in WEIGHTED:
+            continue
+        weights, bias = (source.tensors[index] for index in given.inputs[1:3])
+        target.tensors[op.inputs[1]] = dataclasses.replace(weights)
+        if bias.data is None or bias.quantization is None or weights.quantization is None:
+            raise ConversionError(f"{bias.name} is not a quantized constant")
+        reals = bias.data * bias.quantization.scale.astype(np.float64)
+        _quantize_bias(target, op, reals, weights.quantization.scale)
+    return target
+
+
 def activation_quantization(wanted: Range, dtype: ActivationType) -> Quantization:
     """Scale and zero point that cover a range and represent 0 exactly.
 
@@ -164,7 +183,8 @@ def float16_weights(graph: Graph) -> Graph:
             if constant.data is None or constant.dtype != "float32":
                 continue
             wide = result.add_tensor(dataclasses.replace(constant, data=None))
-            half = constant.data.astype(np.float16)
+            with np.errstate(over="ignore"):
+                half = constant.data.astype(np.float16)
             if not np.isfinite(half).all():
                 raise ConversionError(f"{constant.name} does not fit float16; use --fp32 or --int8")
             constant.name, constant.dtype, constant.data = f"{constant.name}_f16", "float16", half
@@ -199,20 +219,28 @@ def dynamic_range_weights(graph: Graph) -> Graph:
 
 
 def _quantize_constants(graph: Graph, op: Op) -> None:
-    activation, weights, bias = (graph.tensors[i] for i in op.inputs)
-    if weights.data is None or bias.data is None or activation.quantization is None:
+    weights, bias = (graph.tensors[index] for index in op.inputs[1:3])
+    if weights.data is None or bias.data is None:
         raise ConversionError(f"{weights.name} is not a constant; expected weights of a layer")
     axis = CHANNEL_AXIS[op.kind]
     scales = weight_scales(weights.data, axis)
-    bias_scales = np.float64(activation.quantization.scale[0]) * scales.astype(np.float64)
-    wide = activation.dtype == "int16"
-    limits = np.iinfo(np.int64 if wide else np.int32)
-    integers = np.clip(np.rint(bias.data / bias_scales), float(limits.min), float(limits.max))
     weights.data = quantize_weights(weights.data, scales, axis)
     weights.dtype, weights.quantization = "int8", Quantization.per_channel(scales, axis)
-    bias.data = integers.astype(np.int64 if wide else np.int32)
-    bias.dtype = bias.data.dtype.name
-    bias.quantization = Quantization.per_channel(bias_scales, 0)
+    _quantize_bias(graph, op, bias.data.astype(np.float64), scales)
+
+
+def _quantize_bias(
+    graph: Graph, op: Op, reals: npt.NDArray[np.float64], weight_scales: npt.NDArray[np.float32]
+) -> None:
+    activation, bias = graph.tensors[op.inputs[0]], graph.tensors[op.inputs[2]]
+    if activation.quantization is None:
+        raise ConversionError(f"{activation.name} is not quantized")
+    scales = np.float64(activation.quantization.scale[0]) * weight_scales.astype(np.float64)
+    kind = np.int64 if activation.dtype == "int16" else np.int32
+    limits = np.iinfo(kind)
+    integers = np.clip(np.rint(reals / scales), float(limits.min), float(limits.max))
+    bias.data = integers.astype(kind)
+    bias.dtype, bias.quantization = bias.data.dtype.name, Quantization.per_channel(scales, 0)
 
 
 def _set(tensor: Tensor, dtype: str, quantization: Quantization | None) -> None:

@@ -23,7 +23,10 @@ from effnet_lite.errors import ConversionError
 from effnet_lite.quantize.graph import WEIGHTED, Array, Op
 from effnet_lite.quantize.sequential import Walk
 
-DAMPING = 0.01  # λ as a share of H's mean diagonal
+# λ as a share of H's mean diagonal; more where H has few samples for its size, so that
+# rounding does not follow the chance of a handful of images.
+DAMPING = 0.01
+ENOUGH_SAMPLES = 4  # for each column
 # Input positions that go into H, over all images: many times the size of the matrix, except
 # for the deepest layers, where there are no more.
 POSITIONS = 20_000
@@ -53,24 +56,28 @@ def round_weights(walk: Walk, op: Op, weights: Array, seed: int = 0) -> None:
         rounded = round_taps(wide.reshape(taps, -1).T, scales, hessians)
         tensor.data = np.ascontiguousarray(rounded.T).reshape(weights.shape)
     else:
-        hessian = _column_hessian(_inputs(walk, op, POSITIONS, seed))
-        rounded = round_columns(wide.reshape(len(wide), -1), scales, hessian)
+        hessian, samples = _column_hessian(_inputs(walk, op, POSITIONS, seed))
+        damping = DAMPING * max(1.0, ENOUGH_SAMPLES * len(hessian) / samples)
+        rounded = round_columns(wide.reshape(len(wide), -1), scales, hessian, damping)
         tensor.data = rounded.reshape(weights.shape)
 
 
-def round_columns(weights: Matrix, scales: Matrix, hessian: Matrix) -> npt.NDArray[np.int8]:
+def round_columns(
+    weights: Matrix, scales: Matrix, hessian: Matrix, damping: float = DAMPING
+) -> npt.NDArray[np.int8]:
     """Round a layer's matrix.
 
     Args:
         weights: Reals, (outputs, inputs).
         scales: One a row, (outputs,).
         hessian: Σ x·xᵀ over the layer's inputs, (inputs, inputs).
+        damping: λ as a share of the mean diagonal of ``hessian``.
 
     Returns:
         Integers in -127…127, (outputs, inputs).
     """
     order = np.argsort(-np.diag(hessian), kind="stable")
-    factor = _inverse_factor(hessian[np.ix_(order, order)][np.newaxis])[0]
+    factor = _inverse_factor(hessian[np.ix_(order, order)][np.newaxis], damping)[0]
     work = (weights / scales[:, np.newaxis])[:, order]
     rounded = np.empty_like(work)
     columns = work.shape[1]
@@ -140,15 +147,18 @@ def _inputs(walk: Walk, op: Op, positions: int, seed: int) -> Iterator[Array]:
         yield patches(centred, kernel, op.options.get("stride", 1), chosen)
 
 
-def _column_hessian(inputs: Iterator[Array]) -> Matrix:
+def _column_hessian(inputs: Iterator[Array]) -> tuple[Matrix, int]:
+    """H and the number of samples in it."""
     total: Matrix | None = None
+    samples = 0
     for values in inputs:
         flat = values.reshape(len(values), -1)
+        samples += len(flat)
         product = (flat.T @ flat).astype(np.float64)
         total = product if total is None else total + product
     if total is None:
         raise ConversionError("rounding needs at least one calibration image")
-    return total
+    return total, samples
 
 
 def _tap_hessians(inputs: Iterator[Array]) -> Matrix:
@@ -163,11 +173,11 @@ def _tap_hessians(inputs: Iterator[Array]) -> Matrix:
     return total
 
 
-def _inverse_factor(hessians: Matrix) -> Matrix:
+def _inverse_factor(hessians: Matrix, share: float = DAMPING) -> Matrix:
     """U with H⁻¹ = Uᵀ·U, upper triangular, of each damped H in a stack."""
     size = hessians.shape[-1]
     diagonal = np.einsum("cii->ci", hessians)
-    damping = DAMPING * diagonal.mean(1) + 1e-10
+    damping = share * diagonal.mean(1) + 1e-10
     damped = hessians + damping[:, np.newaxis, np.newaxis] * np.eye(size)
     # With the rows and columns of H in reverse, H = M·Mᵀ, and U is M⁻¹ turned round again.
     reverse = damped[:, ::-1, ::-1]

@@ -22,7 +22,7 @@ Array = npt.NDArray[Any]
 
 # What the activations of all photos together may take; with larger networks fewer photos
 # take part, so that memory depends neither on the network nor on the calibration set.
-MEMORY_BUDGET = 512 * 2**20
+MEMORY_BUDGET = 1024 * 2**20
 
 
 class Walk:

@@ -41,6 +41,8 @@ def read_labels(path: str | os.PathLike[str]) -> tuple[str, ...]:
             f"{Path(path)} is not UTF-8 text; expected one class name a line"
         ) from error
     labels = tuple(line.strip() for line in text.rstrip().splitlines())
+    if not labels:
+        raise InputError(f"{Path(path)} holds only blank lines; expected one class name a line")
     for number, label in enumerate(labels, start=1):
         if not label:
             raise InputError(f"{Path(path)} line {number} is blank; expected a class name")

@@ -29,7 +29,7 @@ _EXPORTS = {
     "compare": "effnet_lite.quantize.compare",
     "classify": "effnet_lite.benchmark.classify",
     "inspect": "effnet_lite.benchmark.inspection",
-    "benchmark": "effnet_lite.benchmark.latency",
+    "benchmark": "effnet_lite.benchmark",
     "doctor": "effnet_lite.benchmark.doctor",
 }
 
@@ -50,7 +50,9 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _EXPORTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_EXPORTS[name]), name)
+    module = importlib.import_module(_EXPORTS[name])
+    # The name of a command and of a package: the package is callable.
+    value = module if name == "benchmark" else getattr(module, name)
     globals()[name] = value
     return value
 

@@ -70,6 +70,9 @@ class LazyGroup(click.Group):
             message = " ".join(str(error).split())
             click.echo(f"effnet-lite: {message}", err=True)
             ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("effnet-lite: interrupted; no file is left half-written", err=True)
+            ctx.exit(1)
 
 
 @click.group(

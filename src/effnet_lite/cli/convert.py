@@ -45,7 +45,7 @@ _FLAGS = {
     "[default: samples if installed]",
 )
 @click.option("--calibration-count", default=100, show_default=True, help="Photos to calibrate on.")
-@click.option("--recipe", default="default", show_default=True, help="fast, default, or in full.")
+@click.option("--recipe", help="fast, default, or a name in full.  [default: default]")
 @click.option(
     "--input",
     "input_type",

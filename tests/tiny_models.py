@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pytest
 
 from effnet_lite.quantize.tflite.file import pack, schema
 
@@ -87,18 +86,3 @@ def run_model(model: bytes, pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any
     interpreter.set_tensor(source["index"], values)
     interpreter.invoke()
     return interpreter.get_tensor(target["index"]).reshape(-1).copy()
-
-
-@pytest.fixture(scope="session")
-def tiny_model() -> TinyModel:
-    return build_tiny_model
-
-
-@pytest.fixture(scope="session")
-def tiny() -> bytes:
-    return build_tiny_model()
-
-
-@pytest.fixture(scope="session")
-def run() -> Callable[[bytes, np.ndarray[Any, Any]], np.ndarray[Any, Any]]:
-    return run_model

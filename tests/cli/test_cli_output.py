@@ -1,0 +1,66 @@
+"""Tables, JSON and the progress bar."""
+
+import contextlib
+import io
+import json
+import math
+
+import pytest
+
+from effnet_lite.cli.output import Bar, megabytes, print_json, table
+
+
+def test_table():
+    assert table(["name", "ms"], [["a", "1.25"], ["longer", "10"]]).splitlines() == [
+        "name      ms",
+        "a       1.25",
+        "longer    10",
+    ]
+    assert table(["name"], []) == "name"
+
+
+def test_json_has_no_infinities(capsys):
+    print_json({"a": math.inf, "b": [math.nan, 1.5], "c": {"d": (-math.inf,)}, "é": "ß"})
+    text = capsys.readouterr().out
+    assert json.loads(text) == {"a": None, "b": [None, 1.5], "c": {"d": [None]}, "é": "ß"}
+    assert "é" in text
+
+
+def test_megabytes():
+    assert megabytes(5_430_000) == "5.43 MB"
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_the_bar_draws_itself_on_a_terminal():
+    with contextlib.redirect_stderr(Terminal()) as stream, Bar() as bar:
+        for done in range(1, 5):
+            bar(done, 4, "calibrating")
+        bar(1, None, "downloading")
+    text = stream.getvalue()
+    assert "calibrating" in text
+    assert "100 %" in text
+    assert "downloading" in text
+    assert text.endswith("\r\033[K")  # the line is left clean
+
+
+def test_the_bar_is_cleared_when_the_work_fails():
+    stream = Terminal()
+    with (
+        pytest.raises(ValueError, match="broken"),
+        contextlib.redirect_stderr(stream),
+        Bar() as bar,
+    ):
+        bar(1, 4, "calibrating")
+        raise ValueError("broken")
+    assert stream.getvalue().endswith("\r\033[K")
+
+
+def test_the_bar_is_silent_elsewhere(capsys):
+    with Bar() as bar:
+        bar(1, 4, "calibrating")
+        bar(4, 4, "calibrating")
+    assert capsys.readouterr() == ("", "")

@@ -1,0 +1,41 @@
+"""The names of recipes."""
+
+import pytest
+
+from effnet_lite.errors import UsageError
+from effnet_lite.quantize.recipe import ALIASES, get_recipe
+
+
+@pytest.mark.parametrize("alias", ALIASES)
+def test_aliases_stand_for_a_name_in_full(alias):
+    recipe = get_recipe(alias)
+    assert recipe.name == ALIASES[alias]
+    assert get_recipe(recipe.name) == recipe
+    assert get_recipe(recipe) is recipe
+
+
+def test_the_parts_of_a_name():
+    recipe = get_recipe("w8a16-minmax+bias")
+    assert (recipe.activation_bits, recipe.ranges, recipe.stages) == (16, "minmax", ("bias",))
+    assert recipe.with_activation_bits(8).name == "w8a8-minmax+bias"
+    assert get_recipe("fast").name == "w8a8-minmax"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "slow",
+        "w4a8-minmax",
+        "w8a8",
+        "w8a8-entropy",
+        "w8a8-minmax+",
+        "w8a8-minmax+magic",
+        "w8a8-minmax+bias+bias",
+        "W8A8-minmax",
+        "w8a8-minmax bias",
+    ],
+)
+def test_other_names_are_refused(name):
+    with pytest.raises(UsageError, match="recipe"):
+        get_recipe(name)
