@@ -128,12 +128,11 @@ def convert(
     """
     row = get_variant(variant).with_size(size)
     _check_options(precision, input_type, head)
-    _check_quantization(precision, recipe, calibration)
     parsed = _recipe(recipe, precision)
     path = Path(output or f"efficientnet-{row.name}-{precision}.tflite")
     check_output(path, overwrite)
     if classes is not None and classes < 1:
-        raise UsageError(f"a classifier needs at least 1 class, got {classes}")
+        raise UsageError(f"the number of classes must be at least 1, got {classes}")
     names = read_labels(labels) if isinstance(labels, str | os.PathLike) else labels
     if classes is None and names is not None and weights != "imagenet":
         classes = _classes_from_labels(names, weights)
@@ -259,20 +258,11 @@ def _check_options(precision: str, input_type: str | None, head: str) -> None:
         raise UsageError("an int16x8 model takes float32 or int8 input, not uint8")
 
 
-def _check_quantization(
-    precision: str, recipe: str | Recipe | None, calibration: str | os.PathLike[str] | None
-) -> None:
-    if precision in DEFAULT_IO:
-        return
-    for option, value in (("recipe", recipe), ("calibration", calibration)):
-        if value is not None:
-            raise UsageError(
-                f"a {precision} model is not calibrated, so --{option} does nothing; "
-                "leave it out, or use --int8"
-            )
-
-
 def _recipe(recipe: str | Recipe | None, precision: str) -> Recipe:
+    if recipe is not None and precision not in DEFAULT_IO:
+        raise UsageError(
+            f"a {precision} model is not quantized by a recipe; leave --recipe out, or use --int8"
+        )
     bits = 16 if precision == "int16x8" else 8
     parsed = get_recipe(recipe or "default")
     if isinstance(recipe, str) and recipe not in ALIASES and parsed.activation_bits != bits:

@@ -137,7 +137,8 @@ def _group_scale(members: list[ChannelStatistics]) -> Vector:
     relative = [reach / max(float(np.median(reach)), 1e-12) for reach in reaches]
     largest = np.max(relative, axis=0)
     floor = max(float(largest.max()) * 1e-3, 1e-12)  # dead channels stay as they are
-    return np.maximum(largest, floor)
+    scale: Vector = np.maximum(largest, floor)
+    return scale
 
 
 def _divide_output(graph: Graph, op: Op, offset: Vector, scale: Vector) -> None:

@@ -91,7 +91,7 @@ def with_constants_of(source: Graph, target: Graph) -> Graph:
         target.tensors[op.inputs[1]] = dataclasses.replace(weights)
         if bias.data is None or bias.quantization is None or weights.quantization is None:
             raise ConversionError(f"{bias.name} is not a quantized constant")
-        reals = bias.data * bias.quantization.scale.astype(np.float64)
+        reals = bias.data.astype(np.float64) * bias.quantization.scale.astype(np.float64)
         _quantize_bias(target, op, reals, weights.quantization.scale)
     return target
 

@@ -229,6 +229,9 @@ def patches(values: Array, kernel: int, stride: int, positions: Array) -> Array:
         values,
         ((pads[0] // 2, pads[0] - pads[0] // 2), (pads[1] // 2, pads[1] - pads[1] // 2), (0, 0)),
     )
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (kernel, kernel), (0, 1))
+    windows: Array = np.lib.stride_tricks.sliding_window_view(  # type: ignore[call-overload]
+        padded, (kernel, kernel), axis=(0, 1)
+    )
     rows, columns = positions // out_width * stride, positions % out_width * stride
-    return windows[rows, columns].transpose(0, 2, 3, 1)
+    chosen: Array = windows[rows, columns].transpose(0, 2, 3, 1)
+    return chosen

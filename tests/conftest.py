@@ -125,8 +125,9 @@ def converted(
                 "weights": weights_file(variant),
                 "calibration": photos,
                 "calibration_count": 10,
-                "recipe": "fast",
             }
+            if precision in ("int8", "int16x8"):
+                defaults["recipe"] = "fast"
             output = folder / f"{variant}-{precision}-{len(made)}.tflite"
             made[key] = convert(variant, precision, output=output, **defaults | options)
         return made[key]

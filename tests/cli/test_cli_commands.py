@@ -16,9 +16,10 @@ def document(answer):
 
 
 def convert(output, photos, *options):
+    recipe = () if {"--fp32", "--fp16", "--dynamic"}.intersection(options) else ("--recipe", "fast")
     return (
         "convert", "--variant", LITE, "--weights", "random", "--calibration", photos,
-        "--calibration-count", 5, "--recipe", "fast", "-o", output, *options,
+        "--calibration-count", 5, *recipe, "-o", output, *options,
     )  # fmt: skip
 
 
