@@ -158,16 +158,6 @@ def get_weights(model: Any) -> dict[str, npt.NDArray[np.float32]]:
     return tensors
 
 
-def graph_normalization(model: Any) -> tuple[list[float], list[float]] | None:
-    """Mean and std (pixels 0-255, per channel) that the graph applies; None if it has none."""
-    if NORMALIZATION not in {layer.name for layer in model.layers}:
-        return None
-    layer = model.get_layer(NORMALIZATION)
-    mean = 255 * layer.adapt_mean.numpy()
-    std = 255 * np.maximum(np.sqrt(layer.adapt_variance.numpy()), 1e-7)
-    return mean.tolist(), std.tolist()
-
-
 def _conv(
     keras: Any, filters: int, kernel: int, stride: int, name: str, use_bias: bool = False
 ) -> Any:

@@ -127,14 +127,6 @@ class Graph:
         """Indices of the operators' outputs, in execution order."""
         return [op.output for op in self.ops]
 
-    def producer(self, tensor: int) -> Op | None:
-        """The operator that writes ``tensor``; None for an input or a constant."""
-        return next((op for op in self.ops if op.output == tensor), None)
-
-    def consumers(self, tensor: int) -> list[Op]:
-        """The operators that read ``tensor``."""
-        return [op for op in self.ops if tensor in op.inputs]
-
     def copy(self) -> Graph:
         """A copy that may be rewritten; the constants' arrays are shared."""
         return Graph(

@@ -53,11 +53,6 @@ def to_flatbuffer(graph: Graph, description: str = "") -> bytes:
     return pack(model)
 
 
-def tensor_indices(graph: Graph) -> dict[int, int]:
-    """Graph tensor index → index in the file: tensors that nobody uses are left out."""
-    return {old: new for new, old in enumerate(_used_tensors(graph))}
-
-
 def _used_tensors(graph: Graph) -> list[int]:
     used = set(graph.inputs)
     for op in graph.ops:

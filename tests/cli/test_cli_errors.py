@@ -291,9 +291,13 @@ def test_labels_that_do_not_fit(cli, tmp_path):
     assert "not UTF-8" in line
 
 
+# A process started in the background inherits SIGINT ignored, and Python then leaves it so.
+LISTEN = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
 # Interrupts itself in the middle of calibration: after the third photo.
-INTERRUPTED = """
-import os, signal, sys
+INTERRUPTED = (
+    LISTEN
+    + """
+import os, sys
 from effnet_lite.lite.preprocessing import Preprocessing
 pixels, count = Preprocessing.pixels, 0
 
@@ -308,6 +312,7 @@ Preprocessing.pixels = interrupt
 from effnet_lite.cli import main
 main.main(sys.argv[1:], prog_name="effnet-lite")
 """
+)
 
 
 def test_control_c_while_calibrating(tmp_path, photos):
@@ -323,7 +328,7 @@ def test_control_c_while_calibrating(tmp_path, photos):
 def test_control_c_at_any_time(tmp_path):
     """From outside, as a terminal sends it, while synthetic images are drawn and used."""
     path = tmp_path / "a.tflite"
-    code = "from effnet_lite.cli import main; print('ready', flush=True); main()"
+    code = LISTEN + "from effnet_lite.cli import main; print('ready', flush=True); main()"
     arguments = convert(path, "--calibration", "synthetic", "--size", 512, "--no-check")
     command = [sys.executable, "-c", code, *map(str, arguments)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
