@@ -15,6 +15,7 @@ Depthwise layers have one small H a channel, of the kernel's taps.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -229,9 +230,8 @@ def patches(values: Array, kernel: int, stride: int, positions: Array) -> Array:
         values,
         ((pads[0] // 2, pads[0] - pads[0] // 2), (pads[1] // 2, pads[1] - pads[1] // 2), (0, 0)),
     )
-    windows: Array = np.lib.stride_tricks.sliding_window_view(  # type: ignore[call-overload]
-        padded, (kernel, kernel), axis=(0, 1)
-    )
+    slide: Any = np.lib.stride_tricks.sliding_window_view  # typed differently by numpy 1 and 2
+    windows = slide(padded, (kernel, kernel), axis=(0, 1))
     rows, columns = positions // out_width * stride, positions % out_width * stride
     chosen: Array = windows[rows, columns].transpose(0, 2, 3, 1)
     return chosen
