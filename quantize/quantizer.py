@@ -120,7 +120,7 @@ def input_quantization(preprocessing: Preprocessing, dtype: ActivationType) -> Q
     ``scale · (q - zero_point) = (pixel - mean) / std`` with ``q = pixel - 128`` for int8, so
     raw pixels go in without any arithmetic.
     """
-    if len(preprocessing.mean) > 1 or len(preprocessing.std) > 1:
+    if len(preprocessing.mean) != 1 or len(preprocessing.std) != 1:
         raise ConversionError("a mean or std per channel cannot be folded into the input's scale")
     mean, std = preprocessing.mean[0], preprocessing.std[0]
     if dtype == "int16":
