@@ -114,7 +114,9 @@ def convert(variant: str, precision: str, folder: Path, options: argparse.Namesp
     path = folder / f"{variant}-{precision}.tflite"
     command = ["convert", "--variant", variant, FLAGS[precision], "--weights", weights, "--json",
                "--overwrite", "-o", str(path), "--calibration", "samples",
-               "--calibration-count", str(options.photos), "--recipe", options.recipe]  # fmt: skip
+               "--calibration-count", str(options.photos)]  # fmt: skip
+    if precision in ("int8", "int16x8"):
+        command += ["--recipe", options.recipe]
     if options.size:
         command += ["--size", str(options.size)]
     if not options.check:
