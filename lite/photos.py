@@ -123,5 +123,5 @@ def _package_folder(module: str, package: str) -> Path:
     # Located without importing: these packages pull in far more than their photos.
     spec = importlib.util.find_spec(module)
     if spec is None or not spec.submodule_search_locations:
-        raise MissingDependencyError("the sample photos", package, "imagenet")
+        raise MissingDependencyError("using sample photos", package, "imagenet")
     return Path(next(iter(spec.submodule_search_locations)))

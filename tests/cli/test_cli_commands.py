@@ -35,7 +35,7 @@ def test_convert(cli, photos, tmp_path):
     following = [
         line.split()[1] for line in answer.out.splitlines() if line.startswith("  effnet-lite ")
     ]
-    assert following == ["classify", "benchmark", "compare"]
+    assert following == ["classify", "benchmark", "inspect"]
     assert [path.name for path in tmp_path.iterdir()] == ["a.tflite"]
 
 

@@ -94,9 +94,8 @@ def _print(result: ConversionResult) -> None:
     if result.fidelity:
         click.echo(fidelity_lines(result.fidelity))
     click.echo(f"wrote {result.output}, {megabytes(result.bytes)}, {result.input_type} input")
-    flag = next(flag for flag, precision in _FLAGS.items() if precision == result.precision)
-    follow = f"compare FLOAT.tflite {result.output}    (FLOAT from: convert --fp32)"
-    if flag == "fp32":
+    follow = f"inspect {result.output} --layers"
+    if result.precision == "float32":
         follow = f"convert --variant {result.variant} --int8"
     click.echo(
         "\nnext:\n"
