@@ -2,9 +2,9 @@
 
 mediapipe and TensorFlow do not share an environment well, so it has one of its own:
 
-    python -m venv /tmp/mediapipe && /tmp/mediapipe/bin/pip install mediapipe
+    python -m venv build/mediapipe && build/mediapipe/bin/pip install mediapipe
     apt-get install libgles2 libegl1
-    EFFNET_LITE_MEDIAPIPE_PYTHON=/tmp/mediapipe/bin/python pytest tests/slow/test_mediapipe.py
+    EFFNET_LITE_MEDIAPIPE_PYTHON=build/mediapipe/bin/python pytest tests/slow/test_mediapipe.py
 """
 
 from __future__ import annotations
