@@ -13,7 +13,7 @@ import numpy as np
 
 from effnet_lite.errors import UsageError
 from effnet_lite.files import sha256
-from effnet_lite.lite.photos import PhotoSet, check_photos, find_photos
+from effnet_lite.lite.photos import check_photos, find_photos
 from effnet_lite.lite.preprocessing import Pixels, Preprocessing
 from effnet_lite.progress import Progress
 from effnet_lite.quantize.fidelity import Fidelity, measure
@@ -108,15 +108,9 @@ def compare(
     fidelity = measure(one, other, pixels, known, progress, len(paths))
     found: tuple[LayerError, ...] = ()
     if layers:
-        some = PhotoSet(photos.kind, paths[:LAYER_PHOTOS])
-        found = compare_layers(
-            first,
-            second,
-            (prepare.pixels(path) for path in some.paths),
-            prepare,
-            progress,
-            len(some),
-        )
+        some = paths[:LAYER_PHOTOS]
+        pixels = (prepare.pixels(path) for path in some)
+        found = compare_layers(first, second, pixels, preprocessing, progress, len(some))
     return Comparison(fidelity, found, sha256(first), sha256(second), photos.kind)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -146,9 +147,10 @@ def convert(
     fidelity = None
     if check and len(images.check) and precision != "float32":
         fidelity = job.check(float_model, model, images)
-    described = job.describe(model, names, images, fidelity)
-    write_bytes(path, described, overwrite)
     quantized = precision in DEFAULT_IO
+    calibrated_on = _calibration(images) if quantized else None
+    described = job.describe(model, names, images, calibrated_on, fidelity)
+    write_bytes(path, described, overwrite)
     return ConversionResult(
         output=path,
         sha256=sha256(described),
@@ -160,7 +162,7 @@ def convert(
         classes=loaded.classes,
         weights=loaded.name,
         fidelity=fidelity,
-        calibration=_calibration(images) if quantized else None,
+        calibration=calibrated_on,
         notices=_notices(loaded, images, quantized),
     )
 
@@ -176,7 +178,7 @@ class _Job:
     seed: int
     progress: Progress | None
 
-    @property
+    @functools.cached_property
     def graph(self) -> Graph:
         plan = architecture(self.row, self.weights.classes)
         return export(plan, self.weights.tensors, self.head)
@@ -204,18 +206,19 @@ class _Job:
         model: bytes,
         labels: Sequence[str] | None,
         images: CalibrationSet,
+        calibrated_on: dict[str, Any] | None,
         fidelity: Fidelity | None,
     ) -> bytes:
-        quantized = self.precision in DEFAULT_IO
         runner = Predictor(model, self.preprocessing)
         calibration = None
-        if quantized:
-            calibration = CalibrationRecord(images.kind, images.count, images.digest())
+        if calibrated_on:
+            known = {key: calibrated_on[key] for key in ("kind", "count", "digest")}
+            calibration = CalibrationRecord(**known)
         description = Description(
             variant=self.row.name,
             family=self.row.family.name,
             precision=self.precision,
-            recipe=self.recipe.name if quantized else None,
+            recipe=self.recipe.name if calibrated_on else None,
             head=self.head,
             classes=self.weights.classes,
             label_offset=label_offset(labels, self.weights.classes),
