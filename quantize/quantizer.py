@@ -37,6 +37,8 @@ _FIXED_OUTPUT = {
 }
 # TensorFlow's converter leaves smaller tensors in float too: they save nothing.
 MIN_DYNAMIC_ELEMENTS = 1024
+# Of an int32 bias: the sum over the inputs, and what bias correction adds, need the rest.
+MAX_BIAS = 2**30
 # Operators that must keep their input's scale, because they only pick or average.
 _SAME_SCALE = ("AVERAGE_POOL_2D",)
 
@@ -224,23 +226,42 @@ def _quantize_constants(graph: Graph, op: Op) -> None:
         raise ConversionError(f"{weights.name} is not a constant; expected weights of a layer")
     axis = CHANNEL_AXIS[op.kind]
     scales = weight_scales(weights.data, axis)
+    if graph.tensors[op.inputs[0]].dtype == "int8":
+        scales = np.maximum(scales, _least_scales(graph, op, bias.data))
     weights.data = quantize_weights(weights.data, scales, axis)
     weights.dtype, weights.quantization = "int8", Quantization.per_channel(scales, axis)
     _quantize_bias(graph, op, bias.data.astype(np.float64), scales)
+
+
+def _least_scales(graph: Graph, op: Op, bias: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Weight scales that leave the bias within half of int32, (channels,).
+
+    Trained networks have channels whose weights are next to nothing beside their bias (dozens
+    in Lite0). With scales for such weights the bias would be cut to int32, and what the inputs
+    add to it wrap round to the other sign.
+    """
+    scale = np.float64(_quantization(graph, op.inputs[0]).scale[0])
+    return (np.abs(bias.astype(np.float64)) / (scale * MAX_BIAS)).astype(np.float32)
 
 
 def _quantize_bias(
     graph: Graph, op: Op, reals: npt.NDArray[np.float64], weight_scales: npt.NDArray[np.float32]
 ) -> None:
     activation, bias = graph.tensors[op.inputs[0]], graph.tensors[op.inputs[2]]
-    if activation.quantization is None:
-        raise ConversionError(f"{activation.name} is not quantized")
-    scales = np.float64(activation.quantization.scale[0]) * weight_scales.astype(np.float64)
+    scale = np.float64(_quantization(graph, op.inputs[0]).scale[0])
+    scales = scale * weight_scales.astype(np.float64)
     kind = np.int64 if activation.dtype == "int16" else np.int32
     limits = np.iinfo(kind)
     integers = np.clip(np.rint(reals / scales), float(limits.min), float(limits.max))
     bias.data = integers.astype(kind)
     bias.dtype, bias.quantization = bias.data.dtype.name, Quantization.per_channel(scales, 0)
+
+
+def _quantization(graph: Graph, tensor: int) -> Quantization:
+    found = graph.tensors[tensor].quantization
+    if found is None:
+        raise ConversionError(f"{graph.tensors[tensor].name} is not quantized")
+    return found
 
 
 def _set(tensor: Tensor, dtype: str, quantization: Quantization | None) -> None:
