@@ -36,10 +36,21 @@ def min_max(graph: Graph, statistics: Statistics) -> Ranges:
         tensor: Range(float(values.low.min()), float(values.high.max()))
         for tensor, values in statistics.items()
     }
+    return with_relu6(graph, ranges)
+
+
+def with_relu6(graph: Graph, ranges: Ranges) -> Ranges:
+    """The same ranges, those behind a ReLU6 from 0 to 6 at most; ``ranges`` is changed."""
     for op in graph.ops:
         if op.options.get("relu6"):
             ranges[op.output] = Range(0.0, min(ranges[op.output].high, 6.0))
     return ranges
+
+
+def logits_of(graph: Graph) -> int:
+    """Index of the logits, which a softmax may follow."""
+    last = graph.ops[-1]
+    return last.inputs[0] if last.kind == "SOFTMAX" else last.output
 
 
 def run_activations(

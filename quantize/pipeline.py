@@ -5,11 +5,12 @@ from __future__ import annotations
 from effnet_lite.lite.preprocessing import Preprocessing
 from effnet_lite.progress import Progress
 from effnet_lite.quantize.bias_correction import correct
-from effnet_lite.quantize.calibration import Ranges, min_max, run_activations
+from effnet_lite.quantize.calibration import Ranges, logits_of, run_activations
 from effnet_lite.quantize.calibration_set import CalibrationSet
 from effnet_lite.quantize.equalization import equalize
 from effnet_lite.quantize.graph import WEIGHTED, Graph
 from effnet_lite.quantize.quantizer import quantize, with_constants_of
+from effnet_lite.quantize.ranges import choose_ranges
 from effnet_lite.quantize.recipe import Recipe
 from effnet_lite.quantize.rounding import round_weights
 from effnet_lite.quantize.sequential import Walk, affordable_photos
@@ -45,7 +46,8 @@ def run_recipe(
     statistics = collect(graph, activations, progress, images.count)
     if "equalize" in recipe.stages:
         graph, statistics = equalize(graph, statistics)
-    ranges = min_max(graph, statistics)
+    activations = run_activations(graph, images.pixels(preprocessing), preprocessing)
+    ranges = choose_ranges(recipe, graph, statistics, activations, progress, images.count)
     _widen_logits(graph, ranges)
     quantized = quantize(graph, ranges, preprocessing)
     if {"round", "bias"}.intersection(recipe.stages):
@@ -62,8 +64,7 @@ def run_recipe(
 
 
 def _widen_logits(graph: Graph, ranges: Ranges) -> None:
-    last = graph.ops[-1]
-    logits = last.inputs[0] if last.kind == "SOFTMAX" else last.output
+    logits = logits_of(graph)
     ranges[logits] = ranges[logits].widened(LOGITS_MARGIN)
 
 

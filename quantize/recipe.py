@@ -2,12 +2,15 @@
 
 Grammar::
 
-    w8a8-minmax[+STAGE…]
+    w8a8-RANGES[+STAGE…]
     │ │  │        └ further stages:
     │ │  │            equalize  residual-channel equalization (equalization.py)
     │ │  │            round     rounding against each layer's output error (rounding.py)
     │ │  │            bias      post-activation bias correction (bias_correction.py)
-    │ │  └ how ranges are chosen: minmax (calibration.py)
+    │ │  └ how the activations' ranges are chosen (ranges.py):
+    │ │     minmax   every value seen
+    │ │     average  the photos' smallest and largest values, averaged
+    │ │     mse      least squared error of rounding and clipping
     │ └ bits of the activations: 8 or 16
     └ bits of the weights: 8
 
@@ -26,7 +29,7 @@ ALIASES = {
     "fast": "w8a8-minmax",
     "default": "w8a8-minmax+equalize+round+bias",
 }
-RANGES = ("minmax",)
+RANGES = ("minmax", "average", "mse")
 STAGES = ("equalize", "round", "bias")
 
 
@@ -63,10 +66,14 @@ def get_recipe(name: str | Recipe) -> Recipe:
     if isinstance(name, Recipe):
         return name
     match = re.fullmatch(r"w8a(8|16)-(\w+)((?:\+\w+)*)", ALIASES.get(name, name))
-    if not match or match[2] not in RANGES:
+    if not match:
         raise UsageError(
             f"unknown recipe {name!r}; expected {', '.join(ALIASES)}, or a name such as "
             f"{ALIASES['default']}"
+        )
+    if match[2] not in RANGES:
+        raise UsageError(
+            f"recipe {name!r}: ranges {match[2]!r} are unknown; ranges are {', '.join(RANGES)}"
         )
     stages = tuple(match[3].split("+")[1:])
     for stage in stages:

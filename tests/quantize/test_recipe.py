@@ -3,7 +3,7 @@
 import pytest
 
 from effnet_lite.errors import UsageError
-from effnet_lite.quantize.recipe import ALIASES, get_recipe
+from effnet_lite.quantize.recipe import ALIASES, RANGES, get_recipe
 
 
 @pytest.mark.parametrize("alias", ALIASES)
@@ -19,6 +19,18 @@ def test_the_parts_of_a_name():
     assert (recipe.activation_bits, recipe.ranges, recipe.stages) == (16, "minmax", ("bias",))
     assert recipe.with_activation_bits(8).name == "w8a8-minmax+bias"
     assert get_recipe("fast").name == "w8a8-minmax"
+
+
+@pytest.mark.parametrize("ranges", RANGES)
+def test_ranges_go_with_any_stages(ranges):
+    recipe = get_recipe(f"w8a8-{ranges}+bias+equalize")
+    assert (recipe.ranges, recipe.stages) == (ranges, ("equalize", "bias"))
+    assert recipe.name == f"w8a8-{ranges}+equalize+bias"
+
+
+def test_unknown_ranges_are_named_with_those_that_are_known():
+    with pytest.raises(UsageError, match=r"'entropy' are .*; ranges are minmax, average, mse$"):
+        get_recipe("w8a8-entropy+bias")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,149 @@
+"""Which values of an activation int8 shall stand for; what lies outside is clipped.
+
+``minmax``
+    All values seen: nothing is clipped, and one outlier makes every step coarser.
+``average``
+    Each photo's smallest and largest value, averaged over the photos. Jacob et al. (arXiv
+    1712.05877, section 3.1) take a moving average because the weights change while they
+    train; here they do not, so every photo counts the same and their order does not matter.
+    It is the limit of a bias-corrected moving average as its momentum goes to 1.
+``mse``
+    The range of least squared error, rounding and clipping together, over the values seen:
+    ``argmin Σ (x - x̂(low, high))²``. Nagel et al., "A White Paper on Neural Network
+    Quantization" (arXiv 2106.08295), section 3.1; Choukroun et al., "Low-bit
+    Quantization of Neural Networks for Efficient Inference" (arXiv 1902.06822). Both ends are
+    searched on a histogram (histograms.py) of a second pass. In int16, whose steps are 257
+    times finer, nothing is worth clipping, and it is ``minmax``.
+
+The logits always keep all values seen: two that are clipped are a tie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from effnet_lite.progress import Progress
+from effnet_lite.quantize.calibration import Range, Ranges, logits_of, min_max, with_relu6
+from effnet_lite.quantize.graph import Array, Graph
+from effnet_lite.quantize.histograms import Histogram
+from effnet_lite.quantize.recipe import Recipe
+from effnet_lite.quantize.statistics import Statistics
+
+# Ends are tried at these shares of the widest range's, down to 1/1000 in steps of 19 % …
+COARSE = 2.0 ** (-np.arange(40) / 4)
+# … and then around the best, in steps of 2 %, where the error is flat.
+FINE = 2.0 ** (np.arange(-8, 9) / 32)
+# Of moving one end after the other; two settle it for most shapes.
+MAX_ROUNDS = 8
+# Below this the quantizer takes the same scale for all.
+MIN_WIDTH = 1e-9
+# Outputs whose scale the quantizer does not take from a range.
+_WITHOUT_RANGE = ("LOGISTIC", "SOFTMAX", "AVERAGE_POOL_2D")
+
+
+def choose_ranges(
+    recipe: Recipe,
+    graph: Graph,
+    statistics: Statistics,
+    activations: Iterable[list[Array]],
+    progress: Progress | None = None,
+    total: int | None = None,
+) -> Ranges:
+    """The range of each activation, as the recipe wants it chosen.
+
+    Args:
+        recipe: Its ``ranges`` say how.
+        graph: Float32, as it will be quantized.
+        statistics: Of all its activations.
+        activations: Each image's operator outputs, from ``calibration.run_activations`` of
+            this graph; ``minmax`` leaves them alone.
+        progress: Called as the work goes on.
+        total: How many images there are, for the progress.
+    """
+    widest = min_max(graph, statistics)
+    if recipe.ranges == "average":
+        chosen = _averages(graph, activations, progress, total)
+    elif recipe.ranges == "mse" and recipe.activation_bits == 8:
+        chosen = _least_errors(graph, widest, activations, progress, total)
+    else:
+        return widest
+    logits = logits_of(graph)
+    chosen[logits] = widest[logits]
+    return chosen
+
+
+def _averages(
+    graph: Graph,
+    activations: Iterable[list[Array]],
+    progress: Progress | None,
+    total: int | None,
+) -> Ranges:
+    tensors = graph.activations()
+    sums = np.zeros((len(tensors), 2))
+    count = 0
+    for count, values in enumerate(activations, start=1):
+        sums += [(value.min(), value.max()) for value in values]
+        if progress:
+            progress(count, total, "averaging ranges")
+    ends = (sums / count).tolist()
+    ranges = {tensor: Range(*pair) for tensor, pair in zip(tensors, ends, strict=True)}
+    return with_relu6(graph, ranges)
+
+
+def _least_errors(
+    graph: Graph,
+    widest: Ranges,
+    activations: Iterable[list[Array]],
+    progress: Progress | None,
+    total: int | None,
+) -> Ranges:
+    histograms = {
+        number: Histogram(widest[op.output])
+        for number, op in enumerate(graph.ops)
+        if op.kind not in _WITHOUT_RANGE and _is_searchable(widest[op.output])
+    }
+    for count, values in enumerate(activations, start=1):
+        for number, histogram in histograms.items():
+            histogram.add(values[number])
+        if progress:
+            progress(count, total, "counting values")
+    chosen = dict(widest)
+    for done, (number, histogram) in enumerate(histograms.items(), start=1):
+        chosen[graph.ops[number].output] = least_error(histogram)
+        if progress:
+            progress(done, len(histograms), "choosing ranges")
+    return chosen
+
+
+def _is_searchable(widest: Range) -> bool:
+    # A tensor of zeros has no range to search; what is not finite, the quantizer refuses.
+    return MIN_WIDTH < max(widest.high, 0.0) - min(widest.low, 0.0) < np.inf
+
+
+def least_error(histogram: Histogram) -> Range:
+    """The range within the histogram's whose int8 has the least squared error.
+
+    Both ends together, then the lower and the upper one in turn until one of them is best
+    where it is; an end that is 0, as ReLU6 has it, stays.
+    """
+    widest = best = histogram.range
+    moves = [(True, True)]
+    if widest.low < 0 < widest.high:
+        moves += [(True, False), (False, True)] * MAX_ROUNDS
+    for factors in (COARSE, FINE):
+        for turn, (low, high) in enumerate(moves):
+            base = widest if factors is COARSE else best
+            candidates = [
+                Range(
+                    max(base.low * factor, widest.low) if low else best.low,
+                    min(base.high * factor, widest.high) if high else best.high,
+                )
+                for factor in factors.tolist()
+            ]
+            found = min((best, *candidates), key=histogram.error)
+            if turn > 1 and found == best:
+                break
+            best = found
+    return best
