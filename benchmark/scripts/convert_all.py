@@ -14,14 +14,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
+from effnet_lite.benchmark.scripts._process import effnet_lite
 from effnet_lite.errors import EffnetLiteError
 from effnet_lite.lite.variants import VARIANTS
 from effnet_lite.lite.weights import imagenet_weights
@@ -29,7 +27,6 @@ from effnet_lite.lite.weights import imagenet_weights
 FLAGS = {"float32": "--fp32", "int8": "--int8", "float16": "--fp16", "dynamic": "--dynamic",
          "int16x8": "--int16x8"}  # fmt: skip
 COLUMNS = "{:<8} {:<8} {:<9} {:>8} {:>9} {:>9} {:>5}  {}"
-MAXRSS_PER_MIB = 2**20 if sys.platform == "darwin" else 2**10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,20 +118,18 @@ def convert(variant: str, precision: str, folder: Path, options: argparse.Namesp
         command += ["--size", str(options.size)]
     if not options.check:
         command.append("--no-check")
-    start = time.monotonic()
-    code, output, peak = run(command)
-    row = Row(variant, precision, weights, time.monotonic() - start, peak)
-    if code:
-        lines = output.strip().splitlines()
-        return dataclasses.replace(row, error=lines[-1] if lines else f"exit status {code}")
-    fidelity = json.loads(output)["fidelity"] or {}
-    code, output, _ = run(["inspect", "--json", str(path)])
-    if code:
-        return dataclasses.replace(row, error=f"inspect: {output.strip()}")
+    done = effnet_lite(command)
+    row = Row(variant, precision, weights, done.seconds, done.peak_mib)
+    if done.error:
+        return dataclasses.replace(row, error=done.error)
+    fidelity = json.loads(done.output)["fidelity"] or {}
+    found = effnet_lite(["inspect", "--json", str(path)])
+    if found.error:
+        return dataclasses.replace(row, error=f"inspect: {found.error}")
     return dataclasses.replace(
         row,
         bytes=path.stat().st_size,
-        ops=sum(json.loads(output)["ops"].values()),
+        ops=sum(json.loads(found.output)["ops"].values()),
         sqnr_db=fidelity.get("sqnr_db"),
         top1_agreement=fidelity.get("top1_agreement"),
     )
@@ -147,20 +142,6 @@ def has_weights(variant: str) -> bool:
     except EffnetLiteError:
         return False
     return True
-
-
-def run(command: list[str]) -> tuple[int, str, float]:
-    """Run effnet-lite; its exit status, its stdout (stderr if it failed), its peak RSS in MiB."""
-    program = [sys.executable, "-c", "from effnet_lite.cli import main; main()", *command]
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        with subprocess.Popen(program, stdout=out, stderr=err) as process:
-            # wait4 and not getrusage(RUSAGE_CHILDREN), which is the maximum over all children.
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-        chosen = err if process.returncode else out
-        chosen.seek(0)
-        text = chosen.read().decode("utf-8", "replace")
-    return process.returncode, text, usage.ru_maxrss / MAXRSS_PER_MIB
 
 
 def write_json(options: argparse.Namespace, rows: list[Row]) -> None:
