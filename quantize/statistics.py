@@ -21,17 +21,19 @@ class ChannelStatistics:
     Attributes:
         low, high: Smallest and largest value.
         mean: Mean value.
+        square: Mean of the squares.
     """
 
     low: Vector
     high: Vector
     mean: Vector
+    square: Vector
 
     def affine(self, offset: Vector | float, scale: Vector | float) -> ChannelStatistics:
         """The statistics of ``(x - offset) / scale``, scale above 0."""
-        return ChannelStatistics(
-            *((value - offset) / scale for value in (self.low, self.high, self.mean))
-        )
+        low, high, mean = ((value - offset) / scale for value in (self.low, self.high, self.mean))
+        square = (self.square - 2 * offset * self.mean + np.square(offset)) / np.square(scale)
+        return ChannelStatistics(low, high, mean, square)
 
 
 Statistics = dict[int, ChannelStatistics]
@@ -53,6 +55,7 @@ def collect(
     """
     tensors = graph.activations()
     sums: list[Vector] = []
+    squares: list[Vector] = []
     lows: list[Vector] = []
     highs: list[Vector] = []
     count = 0
@@ -61,15 +64,17 @@ def collect(
         low = [value.min(0).astype(np.float64) for value in flat]
         high = [value.max(0).astype(np.float64) for value in flat]
         mean = [value.mean(0, dtype=np.float64) for value in flat]
+        square = [np.einsum("pc,pc->c", value, value) / len(value) for value in flat]
         if count == 1:
-            lows, highs, sums = low, high, mean
+            lows, highs, sums, squares = low, high, mean, square
         else:
             lows = [np.minimum(a, b) for a, b in zip(lows, low, strict=True)]
             highs = [np.maximum(a, b) for a, b in zip(highs, high, strict=True)]
             sums = [a + b for a, b in zip(sums, mean, strict=True)]
+            squares = [a + b for a, b in zip(squares, square, strict=True)]
         if progress:
             progress(count, total, "calibrating")
     return {
-        tensor: ChannelStatistics(low, high, sum_ / count)
-        for tensor, low, high, sum_ in zip(tensors, lows, highs, sums, strict=True)
+        tensor: ChannelStatistics(low, high, sum_ / count, square / count)
+        for tensor, low, high, sum_, square in zip(tensors, lows, highs, sums, squares, strict=True)
     }

@@ -69,14 +69,17 @@ def test_statistics_are_numpys(
     flat = values.reshape(-1, values.shape[-1])
     np.testing.assert_array_equal(statistics[stem].low, flat.min(0))
     np.testing.assert_array_equal(statistics[stem].high, flat.max(0))
-    np.testing.assert_allclose(statistics[stem].mean, flat.mean(0, dtype=np.float64), rtol=1e-6)
+    wide = flat.astype(np.float64)
+    np.testing.assert_allclose(statistics[stem].mean, wide.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(statistics[stem].square, np.square(wide).mean(0), rtol=1e-5)
 
 
 def test_affine_statistics() -> None:
-    # (x - 1) / 2 of low -3, high 5, mean 2
-    values = ChannelStatistics(*(np.array([number]) for number in (-3.0, 5.0, 2.0)))
+    # (x - 1) / 2 of low -3, high 5, mean 2, mean square 10: (10 - 2·2 + 1) / 4
+    values = ChannelStatistics(*(np.array([number]) for number in (-3.0, 5.0, 2.0, 10.0)))
     moved = values.affine(1.0, 2.0)
     assert (moved.low[0], moved.high[0], moved.mean[0]) == (-2.0, 2.0, 0.5)
+    assert moved.square[0] == 1.75
 
 
 def test_min_max_of_relu6_starts_at_zero_and_ends_at_six(

@@ -1,0 +1,161 @@
+"""Stage ``balance``: the residual streams' scales that add least error to the logits.
+
+``equalize`` makes the channels' ranges equal, whatever they matter. Here scales s and offsets o
+of each stream (streams.py; ``x' = (x - o) / s``) minimise what rounding adds to the logits, by
+the gains g of sensitivity.py:
+
+    Σ_t (D_t / 255)² / 12 · Σ_c g_tc s_c²  +  κ · Σ_r Σ_j (W_rj / 127)² / 12 · g_rj · M_r
+
+over the tensors t of the stream, where D_t is the width of the range that holds all channels of
+x', and over the layers r that read it, where W_rj = max_c |w_jc s_c| sets the step of row j and
+M_r = Σ_c E[x'_c²] is what its rounding errors meet. The first sum wants channels that fill the
+range, the second weights of equal size; κ is how much of the error rounding.py leaves (0.6).
+White rounding noise of variance step²/12: Widrow & Kollár, "Quantization Noise" (2008). The
+function of the network stays the same. Lite1 gains 0.4 dB over ``equalize`` (measured).
+
+Also, the channels behind a ReLU6 on the network's input are scaled up to fill 0 to 6, where a
+depthwise layer reads them. Only there: pixels are bounded and photos many times the size of the
+layer, so that nothing beyond what calibration saw is to come; deeper layers hold channels that
+stay silent for a hundred photos and answer to the next (see equalization.py).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from effnet_lite.quantize.equalization import equal_ranges
+from effnet_lite.quantize.graph import WEIGHTED, Graph
+from effnet_lite.quantize.sensitivity import Gains
+from effnet_lite.quantize.statistics import Statistics, Vector
+from effnet_lite.quantize.streams import (
+    Offsets,
+    Stream,
+    divide_output,
+    multiply_input,
+    rescale,
+    residual_streams,
+)
+
+ROUNDING_SHARE = 0.6  # κ
+STEPS = 400
+# Of Adam (arXiv 1412.6980), in log s and in o / s; a quarter of it after half of the steps,
+# a sixteenth for the last quarter.
+LEARNING_RATE = 0.03
+# What may still come above the largest value that calibration saw, and how far a channel that
+# is next to silent may be scaled up.
+HEADROOM, MOST = 1.03, 3.0
+
+
+def balance(graph: Graph, statistics: Statistics, gains: Gains) -> tuple[Graph, Statistics]:
+    """Shift and rescale the channels of every residual stream, and of the first ReLU6.
+
+    Args:
+        graph: Float32; left as it is.
+        statistics: Of all its activations.
+        gains: Of all its activations, from :func:`sensitivity.error_gains`.
+
+    Returns:
+        A graph of the same function, and the statistics of its tensors.
+    """
+    result, found = graph.copy(), dict(statistics)
+    _fill_first_range(result, found)
+    for stream in residual_streams(graph):
+        offsets, scale = _Noise(graph, statistics, gains, stream).minimise()
+        rescale(result, found, stream, offsets, scale)
+    return result, found
+
+
+def _fill_first_range(graph: Graph, statistics: Statistics) -> None:
+    for op in graph.ops:
+        readers = [reader for reader in graph.ops if op.output in reader.inputs]
+        if (
+            op.kind not in WEIGHTED
+            or not op.options.get("relu6")
+            or op.inputs[0] not in graph.inputs
+            or any(reader.kind != "DEPTHWISE_CONV_2D" for reader in readers)
+        ):
+            continue
+        seen = np.maximum(statistics[op.output].high, 1e-6)
+        scale = 1 / np.clip(6 / (HEADROOM * seen), 1.0, MOST)
+        statistics[op.output] = statistics[op.output].affine(0.0, scale)
+        divide_output(graph, op, 0.0, scale)
+        for reader in readers:
+            multiply_input(graph, reader, np.zeros(1), scale)
+
+
+class _Noise:
+    """The error power of one stream as a function of log s and o, and its gradient."""
+
+    def __init__(self, graph: Graph, statistics: Statistics, gains: Gains, stream: Stream) -> None:
+        self.stream = stream
+        self.statistics = statistics
+        self.gains = gains
+        self.start, self.unit = equal_ranges(statistics, stream)
+        self.readers = []
+        for op in stream.readers:
+            weights = np.abs(np.asarray(graph.tensors[op.inputs[1]].data, np.float64))
+            # Kernels wider than one pixel: the largest of a channel's taps.
+            rows = weights.reshape(len(weights), -1, weights.shape[-1]).max(1)
+            taps = weights[0].size // weights.shape[-1]
+            self.readers.append((op.inputs[0], rows, taps * ROUNDING_SHARE * gains[op.output]))
+
+    def minimise(self) -> tuple[Offsets, Vector]:
+        """Offsets and scale after ``STEPS`` of Adam on the logarithm, or the start's if better."""
+        producers = [op.output for op in self.stream.producers]
+        point = np.stack([np.log(self.unit), *(self.start[t] / self.unit for t in producers)])
+        first = second = np.zeros_like(point)
+        best, least = point, np.inf
+        for step in range(1, STEPS + 1):
+            value, gradient = self(point)
+            if value < least:
+                best, least = point, value
+            if not self.stream.shiftable:
+                gradient[1:] = 0
+            gradient = gradient / max(value, 1e-300)
+            first = 0.9 * first + 0.1 * gradient
+            second = 0.999 * second + 0.001 * gradient**2
+            rate = LEARNING_RATE * (
+                1 if 2 * step < STEPS else 0.25 if 4 * step < 3 * STEPS else 1 / 16
+            )
+            moment = second / (1 - 0.999**step)
+            point = point - rate * first / (1 - 0.9**step) / (np.sqrt(moment) + 1e-12)
+        return self._offsets(best), np.exp(best[0])
+
+    def __call__(self, point: Vector) -> tuple[float, Vector]:
+        """The error power, and its gradient by log s (first row) and each producer's o / unit."""
+        scale, offsets = np.exp(point[0]), self._offsets(point)
+        by_scale = np.zeros_like(scale)
+        by_offset = {tensor: np.zeros_like(scale) for tensor in offsets}
+        total = 0.0
+        for tensor, offset in offsets.items():
+            known, gain = self.statistics[tensor], self.gains[tensor]
+            high, low = (known.high - offset) / scale, (known.low - offset) / scale
+            top, bottom = int(high.argmax()), int(low.argmin())
+            width = high[top] - low[bottom]
+            spread = float(gain @ scale**2) / (12 * 255**2)
+            total += width**2 * spread
+            by_scale += width**2 / (12 * 255**2) * 2 * gain * scale**2
+            by_scale[top] -= 2 * width * spread * high[top]
+            by_scale[bottom] += 2 * width * spread * low[bottom]
+            by_offset[tensor][top] -= 2 * width * spread / scale[top]
+            by_offset[tensor][bottom] += 2 * width * spread / scale[bottom]
+        for tensor, rows, gain in self.readers:
+            known, offset = self.statistics[tensor], offsets[tensor]
+            scaled = rows * scale
+            largest = scaled.argmax(1)
+            steps = scaled[np.arange(len(rows)), largest]
+            squares = (known.square - 2 * offset * known.mean + offset**2) / scale**2
+            power, met = float(gain @ steps**2) / (12 * 127**2), float(squares.sum())
+            total += power * met
+            np.add.at(by_scale, largest, 2 * gain * steps**2 / (12 * 127**2) * met)
+            by_scale -= 2 * power * squares
+            by_offset[tensor] += power * 2 * (offset - known.mean) / scale**2
+        for op in reversed(self.stream.additions):
+            for given in op.inputs:
+                by_offset[given] = by_offset[given] + by_offset[op.output]
+        producers = [by_offset[op.output] * self.unit for op in self.stream.producers]
+        return total, np.stack([by_scale, *producers])
+
+    def _offsets(self, point: Vector) -> Offsets:
+        producers = zip(self.stream.producers, point[1:], strict=True)
+        return self.stream.with_sums({op.output: row * self.unit for op, row in producers})

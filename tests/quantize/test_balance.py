@@ -1,0 +1,205 @@
+"""Stage ``balance`` and the sensitivities it goes by."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import LITE, B
+
+pytest.importorskip("tensorflow")
+
+from effnet_lite.errors import MissingDependencyError, UsageError
+from effnet_lite.lite import keras
+from effnet_lite.lite.architecture import architecture
+from effnet_lite.lite.preprocessing import preprocessing_for
+from effnet_lite.lite.variants import get_variant
+from effnet_lite.lite.weights import random_weights
+from effnet_lite.quantize.balance import HEADROOM, MOST, _Noise, balance
+from effnet_lite.quantize.calibration import logits_of, run_activations
+from effnet_lite.quantize.calibration_set import choose
+from effnet_lite.quantize.differentiable import forward
+from effnet_lite.quantize.equalization import equalize
+from effnet_lite.quantize.export import export
+from effnet_lite.quantize.recipe import get_recipe
+from effnet_lite.quantize.sensitivity import error_gains
+from effnet_lite.quantize.statistics import collect
+from effnet_lite.quantize.streams import residual_streams
+from effnet_lite.quantize.tflite.runtime import Runner
+from effnet_lite.quantize.tflite.writer import to_flatbuffer
+
+
+class Case:
+    """A small network with statistics such as training leaves them."""
+
+    def __init__(self, name, folder):
+        row = get_variant(name)
+        rng = np.random.default_rng(5)
+        tensors = dict(random_weights(row, 10, seed=1).tensors)
+        for key, value in tensors.items():
+            if key.endswith("gamma"):
+                tensors[key] = rng.uniform(0.4, 1.1, value.shape).astype(np.float32)
+            elif key.endswith(("beta", "moving_mean")):
+                tensors[key] = rng.normal(0, 0.3, value.shape).astype(np.float32)
+        self.preprocessing = preprocessing_for(row)
+        self.graph = export(architecture(row, 10), tensors)
+        self.images = choose(folder, 8)
+        self.pixels = list(self.images.pixels(self.preprocessing))
+        self.statistics = self.measure(self.graph)
+        self.gains = error_gains(self.graph, self.images, self.preprocessing)
+
+    def measure(self, graph):
+        return collect(graph, run_activations(graph, self.pixels, self.preprocessing))
+
+    def normalised(self):
+        return np.stack([self.preprocessing.normalize(pixels) for pixels in self.pixels])
+
+    def logits(self, graph):
+        runner = Runner(to_flatbuffer(graph.with_outputs([logits_of(graph)])), threads=1)
+        return np.concatenate([runner.run(image[np.newaxis]) for image in self.normalised()])
+
+
+@pytest.fixture(scope="module")
+def case(photos):
+    made = {}
+
+    def make(name):
+        if name not in made:
+            made[name] = Case(name, photos)
+        return made[name]
+
+    return make
+
+
+@pytest.mark.parametrize("name", [LITE, B])
+def test_the_graph_computes_what_the_interpreter_does(case, name):
+    it = case(name)
+    found = forward(it.graph, it.normalised()).outputs[logits_of(it.graph)].numpy()
+    wanted = it.logits(it.graph)
+    np.testing.assert_allclose(found, wanted, atol=1e-4 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("place", [0, 6, -3])
+def test_a_gain_is_what_noise_adds_to_the_logits(case, place):
+    """Noise put into one activation, against the prediction for it."""
+    it = case(LITE)
+    tensor, logits = it.graph.ops[place].output, logits_of(it.graph)
+    images, shape = it.normalised(), it.graph.tensors[tensor].shape[1:]
+    clean = forward(it.graph, images).outputs[logits].numpy()
+    rng = np.random.default_rng(0)
+    deviation, powers = 1e-3, []
+    for _ in range(30):
+        noise = rng.normal(0, deviation, (len(images), *shape)).astype(np.float32)
+        error = forward(it.graph, images, {tensor: noise}).outputs[logits].numpy() - clean
+        error -= error.mean(1, keepdims=True)
+        powers.append(np.square(error).sum(1).mean())
+    predicted = deviation**2 * it.gains[tensor].sum()
+    assert np.mean(powers) == pytest.approx(predicted, rel=0.35)
+
+
+def test_the_gain_of_the_logits_themselves(case):
+    """(v - mean v)² of random signs v: 1 - 1/classes on average."""
+    it = case(LITE)
+    assert it.gains[logits_of(it.graph)].mean() == pytest.approx(0.9, rel=0.1)
+
+
+def test_gains_repeat_with_the_seed(case):
+    it = case(LITE)
+    again = error_gains(it.graph, it.images, it.preprocessing)
+    other = error_gains(it.graph, it.images, it.preprocessing, seed=1)
+    stem = it.graph.ops[0].output
+    np.testing.assert_array_equal(it.gains[stem], again[stem])
+    assert not np.array_equal(it.gains[stem], other[stem])
+
+
+@pytest.mark.parametrize("name", [LITE, B])
+def test_the_function_stays(case, name):
+    it = case(name)
+    changed, _ = balance(it.graph, it.statistics, it.gains)
+    before, after = it.logits(it.graph), it.logits(changed)
+    np.testing.assert_allclose(after, before, atol=5e-5 * np.abs(before).max())
+
+
+def test_the_new_statistics_are_those_of_the_new_graph(case):
+    it = case(LITE)
+    changed, predicted = balance(it.graph, it.statistics, it.gains)
+    measured = it.measure(changed)
+    for tensor, values in predicted.items():
+        reach = np.abs(measured[tensor].high).max() + np.abs(measured[tensor].low).max()
+        for field in ("low", "high", "mean"):
+            np.testing.assert_allclose(
+                getattr(values, field), getattr(measured[tensor], field), atol=2e-4 * reach
+            )
+
+
+def test_the_gradient_is_the_functions(case):
+    it = case(LITE)
+    rng = np.random.default_rng(1)
+    for stream in residual_streams(it.graph):
+        noise = _Noise(it.graph, it.statistics, it.gains, stream)
+        starts = [noise.start[op.output] / noise.unit for op in stream.producers]
+        point = np.stack([np.log(noise.unit), *starts])
+        point = point + rng.normal(0, 0.01, point.shape)  # off the ties of equal ranges
+        way = rng.normal(size=point.shape)
+        _, gradient = noise(point)
+        difference = (noise(point + 1e-6 * way)[0] - noise(point - 1e-6 * way)[0]) / 2e-6
+        assert (gradient * way).sum() == pytest.approx(difference, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", [LITE, B])
+def test_less_error_than_with_equal_ranges(case, name):
+    it = case(name)
+    for stream in residual_streams(it.graph):
+        noise = _Noise(it.graph, it.statistics, it.gains, stream)
+        offsets, scale = noise.minimise()
+
+        def value(offsets, scale, noise=noise, stream=stream):
+            rows = [offsets[op.output] / noise.unit for op in stream.producers]
+            return noise(np.stack([np.log(scale), *rows]))[0]
+
+        assert value(offsets, scale) < value(noise.start, noise.unit)
+
+
+def test_a_channel_that_matters_gets_finer_steps(case):
+    it = case(LITE)
+    stream = residual_streams(it.graph)[0]
+    tensor = stream.producers[0].output
+    gains = dict(it.gains)
+    gains[tensor] = gains[tensor].copy()
+    gains[tensor][2] *= 1000
+    plain = _Noise(it.graph, it.statistics, it.gains, stream).minimise()[1]
+    weighted = _Noise(it.graph, it.statistics, gains, stream).minimise()[1]
+    # A step of the tensor is a step of s in the channel's own units.
+    assert weighted[2] / np.median(weighted) < plain[2] / np.median(plain)
+
+
+def test_the_first_range_is_filled(case):
+    it = case(LITE)
+    _, found = balance(it.graph, it.statistics, it.gains)
+    stem = it.graph.ops[0].output
+    before, after = it.statistics[stem].high, found[stem].high
+    wanted = np.maximum(before, np.minimum(6 / HEADROOM, MOST * before))
+    np.testing.assert_allclose(after, wanted, rtol=1e-6)
+
+
+def test_the_input_graph_is_left_alone(case):
+    it = case(LITE)
+    before = [None if tensor.data is None else tensor.data.copy() for tensor in it.graph.tensors]
+    balance(it.graph, it.statistics, it.gains)
+    equalize(it.graph, it.statistics)
+    for tensor, data in zip(it.graph.tensors, before, strict=True):
+        assert (data is None and tensor.data is None) or np.array_equal(tensor.data, data)
+
+
+def test_balance_instead_of_equalize():
+    assert get_recipe("best").name == "w8a8-minmax+balance+round+bias"
+    with pytest.raises(UsageError, match="give one of them"):
+        get_recipe("w8a8-minmax+equalize+balance")
+
+
+def test_without_tensorflow(case, monkeypatch):
+    it = case(LITE)
+    monkeypatch.setitem(__import__("sys").modules, "tensorflow", None)
+    with pytest.raises(MissingDependencyError, match=r"effnet-lite\[convert\]"):
+        keras.import_tensorflow()
+    with pytest.raises(MissingDependencyError):
+        error_gains(it.graph, it.images, it.preprocessing)
