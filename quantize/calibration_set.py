@@ -8,16 +8,24 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 from effnet_lite.errors import MissingDependencyError, UsageError
+from effnet_lite.lite.architecture import Architecture
 from effnet_lite.lite.photos import PhotoSet, check_photos, find_photos, sample_photos
 from effnet_lite.lite.preprocessing import Pixels, Preprocessing
+from effnet_lite.lite.weights import Weights
+from effnet_lite.progress import Progress
+from effnet_lite.quantize.export import expected_moments, export
+from effnet_lite.quantize.matching import affordable, match
 from effnet_lite.quantize.synthetic import dead_leaves
 
 DEFAULT_COUNT = 100
-SYNTHETIC_COUNT = 64
+SYNTHETIC_COUNT = 64  # of dead leaves; of matched images see matching.py
 # Agreement on fewer says nothing; more only cost time.
 MIN_CHECK, MAX_CHECK = 5, 200
 CACHE_BYTES = 128 * 2**20
+NEEDED = ("tensorflow", "convert")  # package and extra, for matched images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +39,8 @@ class CalibrationSet:
         check_classes: The class index of each of ``check``, None where it is not known.
         seed: Of the shuffle and of synthetic images.
         notices: What the user should know of the choice, a line each.
+        matched: Synthetic images made for a network, which calibrate; () for dead leaves.
+        origin: What made ``matched``.
     """
 
     photos: PhotoSet | None
@@ -39,6 +49,8 @@ class CalibrationSet:
     check_classes: tuple[int | None, ...]
     seed: int
     notices: tuple[str, ...] = ()
+    matched: tuple[Pixels, ...] = dataclasses.field(default=(), repr=False, compare=False)
+    origin: str = "dead leaves"
     _cache: dict[tuple[Preprocessing, int], Pixels] = dataclasses.field(
         default_factory=dict, repr=False, compare=False
     )
@@ -63,7 +75,56 @@ class CalibrationSet:
                     self._cache[preprocessing, number] = image
             yield image
 
+    def matched_to(
+        self,
+        plan: Architecture,
+        weights: Weights,
+        preprocessing: Preprocessing,
+        progress: Progress | None = None,
+    ) -> CalibrationSet:
+        """This set, synthetic images moved until the network takes them for photos.
+
+        They stay dead leaves, and a notice says so, where TensorFlow is missing or the
+        network is too large; and with random weights, whose batch norms know no photos.
+
+        Args:
+            plan: The network.
+            weights: Its weights.
+            preprocessing: Its preprocessing.
+            progress: Called as the work goes on.
+        """
+        if self.photos is not None or weights.layout == "random":
+            return self
+        graph = export(plan, weights.tensors)
+        effort = affordable(graph)
+        if effort is None:
+            return self._as_dead_leaves("the network is too large to match images to it")
+        expected = expected_moments(plan, weights.tensors)
+        size, confident = preprocessing.size, not weights.head_is_new
+        start = [dead_leaves(size, number, self.seed) for number in range(effort.images)]
+        try:
+            found = match(
+                graph, expected, start, preprocessing, effort, self.seed, confident, progress
+            )
+        except MissingDependencyError:
+            missing = MissingDependencyError("matching images to the network", *NEEDED)
+            return self._as_dead_leaves(str(missing))
+        mirrored = [np.ascontiguousarray(image[:, ::-1]) for image in found]
+        origin = (
+            f"{len(found)} dead leaves, {effort.steps} steps towards the batch norms"
+            f"{' and classes' if confident else ''} of {weights.sha256}, and mirror images"
+        )
+        return dataclasses.replace(
+            self, count=2 * len(found), matched=(*found, *mirrored), origin=origin
+        )
+
+    def _as_dead_leaves(self, reason: str) -> CalibrationSet:
+        notice = f"the synthetic images are plain dead leaves, which cost much accuracy: {reason}"
+        return dataclasses.replace(self, notices=(*self.notices, notice))
+
     def _image(self, number: int, preprocessing: Preprocessing) -> Pixels:
+        if self.matched:
+            return self.matched[number]
         if self.photos is None:
             return dead_leaves(preprocessing.size, number, self.seed)
         return preprocessing.pixels(self.photos.paths[number])
@@ -72,7 +133,7 @@ class CalibrationSet:
         """sha256 that names the set: over the files, or over what made the synthetic images."""
         if self.photos:
             return self.photos.digest()
-        return hashlib.sha256(f"dead leaves {self.count} {self.seed}".encode()).hexdigest()
+        return hashlib.sha256(f"{self.origin} {self.count} {self.seed}".encode()).hexdigest()
 
     def manifest(self) -> list[str]:
         """The files, in the order in which they were used."""
@@ -80,7 +141,10 @@ class CalibrationSet:
 
 
 def choose(
-    calibration: str | os.PathLike[str] | None, count: int = DEFAULT_COUNT, seed: int = 0
+    calibration: str | os.PathLike[str] | None,
+    count: int = DEFAULT_COUNT,
+    seed: int = 0,
+    max_check: int = MAX_CHECK,
 ) -> CalibrationSet:
     """Images for calibration and for the check.
 
@@ -89,6 +153,7 @@ def choose(
             None: samples where they are installed, else synthetic images.
         count: Photos to calibrate on, at most.
         seed: Of the shuffle.
+        max_check: Photos of a folder to hold back for the check, at most.
 
     Raises:
         InputError: No such folder, or no photo in it.
@@ -113,7 +178,7 @@ def choose(
         return _synthetic(
             seed, ("calibrating on SYNTHETIC images: real photos give better accuracy",)
         )
-    return _folder(Path(calibration), count, seed)
+    return _folder(Path(calibration), count, seed, max_check)
 
 
 def _samples(count: int, seed: int) -> CalibrationSet:
@@ -131,11 +196,11 @@ def _synthetic(seed: int, notices: tuple[str, ...]) -> CalibrationSet:
     return CalibrationSet(None, SYNTHETIC_COUNT, check, tuple(classes), seed, notices)
 
 
-def _folder(folder: Path, count: int, seed: int) -> CalibrationSet:
+def _folder(folder: Path, count: int, seed: int, max_check: int) -> CalibrationSet:
     found = find_photos(folder)
-    held = min(MAX_CHECK, max(len(found) - count, len(found) // 5))
+    held = min(max_check, max(len(found) - count, len(found) // 5))
     photos, rest = found.split(min(count, len(found) - held), seed)
-    check = PhotoSet(rest.kind, rest.paths[:MAX_CHECK])
+    check = PhotoSet(rest.kind, rest.paths[:max_check])
     notices: tuple[str, ...] = ()
     if len(check) < MIN_CHECK:
         photos, check = PhotoSet(found.kind, found.paths[:count]), found

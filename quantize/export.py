@@ -8,6 +8,8 @@ the same bytes.
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 from typing import Any
 
 import numpy as np
@@ -56,6 +58,38 @@ def fold_batch_norm(
     shape[axis] = -1
     bias = wide["beta"] - wide["moving_mean"] * factor
     return (kernel * factor.reshape(shape)).astype(np.float32), bias.astype(np.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Moments:
+    """Mean and standard deviation of each channel, in the network's units, (channels,)."""
+
+    mean: npt.NDArray[np.float32]
+    std: npt.NDArray[np.float32]
+
+
+def expected_moments(plan: Architecture, tensors: Tensors) -> dict[str, Moments]:
+    """What each convolution with a folded batch norm gave in training, before the activation.
+
+    The mean is β and the standard deviation ``|γ|·σ/√(σ²+ε)``: nearly |γ|, but for the
+    channels whose σ² is below ε (arXiv 1906.04721, section 4.2.1).
+
+    Args:
+        plan: The architecture.
+        tensors: As for :func:`export`.
+
+    Returns:
+        Moments by the name of the convolution's output in the exported graph.
+    """
+    moments = {}
+    for layer, norm in itertools.pairwise(plan.layers()):
+        if norm.kind == "bn":
+            variance = tensors[f"{norm.name}/moving_variance"].astype(np.float64)
+            std = np.abs(tensors[f"{norm.name}/gamma"]) * np.sqrt(
+                variance / (variance + BN_EPSILON)
+            )
+            moments[layer.name] = Moments(tensors[f"{norm.name}/beta"], std.astype(np.float32))
+    return moments
 
 
 class _Exporter:
