@@ -5,10 +5,12 @@ For each layer in turn, on the quantized network's own inputs:
 
     b ← b + (E[a(Wx + b)] - E[a(Ŵx̂ + b̂)]) / E[a']
 
-where a is the fused ReLU6 (or nothing) and E[a'] the share of outputs that it does not
-clip. Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias
-Correction" (arXiv 1906.04721), section 4.2, with the means taken behind the activation:
-before it, as in the paper, much of the correction falls on values that are clipped away.
+where a is the activation (the fused ReLU6, swish, or none) and E[a'] its mean slope: for ReLU6
+the share of outputs that it does not clip. Nagel et al., "Data-Free Quantization Through Weight
+Equalization and Bias Correction" (arXiv 1906.04721), section 4.2, with the means taken behind
+the activation: before it, as in the paper, much of the correction falls on values that are
+clipped away. Before swish, where ranges end at -6 (ranges.py), it would make up for all that is
+clipped: a B0 of 79.5 % accuracy came to 18 %, behind swish to 79.5 %.
 """
 
 from __future__ import annotations
@@ -24,21 +26,62 @@ from effnet_lite.quantize.sequential import Walk
 STEPS = 2
 # A channel that is clipped almost everywhere tells next to nothing about its bias.
 MIN_SLOPE = 0.05
+# Below -1.28 swish falls, and a channel's mean slope may be 0 or less: half of the slope at 0
+# moves it a little, and the right way wherever it does any harm.
+MIN_SWISH_SLOPE = 0.25
 
 
-def correct(walk: Walk, op: Op, wanted: npt.NDArray[np.float64]) -> None:
+def activated(graph: Graph, op: Op) -> int:
+    """The tensor behind an operator's activation: swish's product, or its own output."""
+    gates = {other.output for other in graph.ops
+             if other.kind == "LOGISTIC" and other.inputs[0] == op.output}  # fmt: skip
+    for other in graph.ops:
+        if other.kind == "MUL" and other.inputs[0] == op.output and other.inputs[1] in gates:
+            return other.output
+    return op.output
+
+
+def correct(walk: Walk, op: Op, wanted: npt.NDArray[np.float64], swish: bool = False) -> None:
     """Shift the biases of one operator, in place.
 
     Args:
         walk: Standing before ``op``.
-        op: One of the operators with weights; others are left alone.
-        wanted: The float network's mean of each output channel, (channels,).
+        op: One of the operators with weights, and not kept in float (mixed.py); others are
+            left alone.
+        wanted: The float network's mean of each channel of :func:`activated`, (channels,).
+        swish: Whether a swish stands between the two.
     """
-    if op.kind not in WEIGHTED:
+    if op.kind not in WEIGHTED or walk.graph.tensors[op.output].dtype == "float32":
         return
     for _ in range(STEPS):
-        mean, slope = _output_statistics(walk, op)
-        _shift_bias(walk.graph, op, (wanted - mean) / np.maximum(slope, MIN_SLOPE))
+        if swish:
+            mean, slope = _swish_statistics(walk, op)
+            slope = np.maximum(slope, MIN_SWISH_SLOPE)
+        else:
+            mean, slope = _output_statistics(walk, op)
+            slope = np.maximum(slope, MIN_SLOPE)
+        _shift_bias(walk.graph, op, (wanted - mean) / slope)
+
+
+def _swish_statistics(
+    walk: Walk, op: Op
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Mean of swish(x) and of its slope, each channel over the photos; x what ``op`` writes."""
+    tensor = walk.graph.tensors[op.output]
+    if tensor.quantization is None:
+        raise ConversionError(f"{tensor.name} is not quantized")
+    limits = np.iinfo(tensor.dtype)
+    x = tensor.quantization.dequantize(np.arange(limits.min, limits.max + 1)).astype(np.float64)
+    gate = 1 / (1 + np.exp(-x))
+    swish, slope = x * gate, gate * (1 + x * (1 - gate))
+    slope[[0, -1]] = 0.0  # clipped: the bias moves nothing
+    total = np.zeros((2, tensor.shape[-1]))
+    outputs = walk.run(op)
+    for output in outputs:
+        places = output.reshape(-1, tensor.shape[-1]).astype(np.intp) - limits.min
+        total += [swish[places].mean(0), slope[places].mean(0)]
+    mean, mean_slope = total / len(outputs)
+    return mean, mean_slope
 
 
 def _output_statistics(

@@ -65,15 +65,8 @@ def quantize(
     for tensor in result.inputs:
         _set(result.tensors[tensor], activations, input_quantization(preprocessing, activations))
     for op in result.ops:
-        output = result.tensors[op.output]
-        if op.kind in _FIXED_OUTPUT:
-            scale, zero_point = _FIXED_OUTPUT[op.kind][activations]
-            quantization: Quantization | None = Quantization.per_tensor(scale, zero_point)
-        elif op.kind in _SAME_SCALE:
-            quantization = result.tensors[op.inputs[0]].quantization
-        else:
-            quantization = activation_quantization(ranges[op.output], activations)
-        _set(output, activations, quantization)
+        quantization = output_quantization(result, op, ranges, activations)
+        _set(result.tensors[op.output], activations, quantization)
         if op.kind in WEIGHTED:
             _quantize_constants(result, op)
     return result
@@ -94,8 +87,26 @@ def with_constants_of(source: Graph, target: Graph) -> Graph:
         if bias.data is None or bias.quantization is None or weights.quantization is None:
             raise ConversionError(f"{bias.name} is not a quantized constant")
         reals = bias.data.astype(np.float64) * bias.quantization.scale.astype(np.float64)
-        _quantize_bias(target, op, reals, weights.quantization.scale)
+        quantize_bias(target, op, reals, weights.quantization.scale)
     return target
+
+
+def output_quantization(
+    graph: Graph, op: Op, ranges: Ranges, dtype: ActivationType
+) -> Quantization:
+    """Scale and zero point of what an operator writes.
+
+    Args:
+        graph: What the operator reads is quantized already.
+        op: Of ``graph``.
+        ranges: Range of each activation, by tensor index.
+        dtype: ``int8`` or ``int16``.
+    """
+    if op.kind in _FIXED_OUTPUT:
+        return Quantization.per_tensor(*_FIXED_OUTPUT[op.kind][dtype])
+    if op.kind in _SAME_SCALE:
+        return _quantization(graph, op.inputs[0])
+    return activation_quantization(ranges[op.output], dtype)
 
 
 def activation_quantization(wanted: Range, dtype: ActivationType) -> Quantization:
@@ -128,6 +139,27 @@ def input_quantization(preprocessing: Preprocessing, dtype: ActivationType) -> Q
     if dtype == "int16":
         return Quantization.per_tensor(max(abs(mean), abs(255 - mean)) / std / 32767)
     return Quantization.per_tensor(1 / std, round(mean) - 128)
+
+
+def quantize_bias(
+    graph: Graph, op: Op, reals: npt.NDArray[np.float64], weight_scales: npt.NDArray[np.float32]
+) -> None:
+    """Store an operator's bias in steps of its sums; int64 behind int16 activations.
+
+    Args:
+        graph: Quantized but for this bias, which is changed.
+        op: One of the operators with weights.
+        reals: The bias, (channels,).
+        weight_scales: Of its weights, (channels,).
+    """
+    activation, bias = graph.tensors[op.inputs[0]], graph.tensors[op.inputs[2]]
+    scale = np.float64(_quantization(graph, op.inputs[0]).scale[0])
+    scales = scale * weight_scales.astype(np.float64)
+    kind = np.int64 if activation.dtype == "int16" else np.int32
+    limits = np.iinfo(kind)
+    integers = np.clip(np.rint(reals / scales), float(limits.min), float(limits.max))
+    bias.data = integers.astype(kind)
+    bias.dtype, bias.quantization = bias.data.dtype.name, Quantization.per_channel(scales, 0)
 
 
 def weight_scales(weights: npt.NDArray[np.float32], axis: int) -> npt.NDArray[np.float32]:
@@ -230,7 +262,7 @@ def _quantize_constants(graph: Graph, op: Op) -> None:
         scales = np.maximum(scales, _least_scales(graph, op, bias.data))
     weights.data = quantize_weights(weights.data, scales, axis)
     weights.dtype, weights.quantization = "int8", Quantization.per_channel(scales, axis)
-    _quantize_bias(graph, op, bias.data.astype(np.float64), scales)
+    quantize_bias(graph, op, bias.data.astype(np.float64), scales)
 
 
 def _least_scales(graph: Graph, op: Op, bias: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -242,19 +274,6 @@ def _least_scales(graph: Graph, op: Op, bias: npt.NDArray[np.float32]) -> npt.ND
     """
     scale = np.float64(_quantization(graph, op.inputs[0]).scale[0])
     return (np.abs(bias.astype(np.float64)) / (scale * MAX_BIAS)).astype(np.float32)
-
-
-def _quantize_bias(
-    graph: Graph, op: Op, reals: npt.NDArray[np.float64], weight_scales: npt.NDArray[np.float32]
-) -> None:
-    activation, bias = graph.tensors[op.inputs[0]], graph.tensors[op.inputs[2]]
-    scale = np.float64(_quantization(graph, op.inputs[0]).scale[0])
-    scales = scale * weight_scales.astype(np.float64)
-    kind = np.int64 if activation.dtype == "int16" else np.int32
-    limits = np.iinfo(kind)
-    integers = np.clip(np.rint(reals / scales), float(limits.min), float(limits.max))
-    bias.data = integers.astype(kind)
-    bias.dtype, bias.quantization = bias.data.dtype.name, Quantization.per_channel(scales, 0)
 
 
 def _quantization(graph: Graph, tensor: int) -> Quantization:

@@ -40,11 +40,12 @@ def round_weights(walk: Walk, op: Op, weights: Array, seed: int = 0) -> None:
 
     Args:
         walk: Standing before ``op``.
-        op: One of the operators with weights; others are left alone.
+        op: One of the operators with weights, and not kept in float (mixed.py); others are
+            left alone.
         weights: The float weights, in the operator's layout.
         seed: Of the choice of positions.
     """
-    if op.kind not in WEIGHTED:
+    if op.kind not in WEIGHTED or walk.graph.tensors[op.output].dtype == "float32":
         return
     tensor = walk.graph.tensors[op.inputs[1]]
     if tensor.quantization is None:

@@ -457,7 +457,7 @@ def assert_near(found, wanted, bound, where):
     )
 
 
-@pytest.mark.parametrize("variant", [LITE, B])
+@pytest.mark.parametrize("variant", [LITE])  # B is refined with int16 activations
 def test_int16_activations_keep_the_refined_constants(decide, variant):
     narrow, wide = (
         by_accessors(to_flatbuffer(decide(variant, name)))[0] for name in (FULL, FULL16)
