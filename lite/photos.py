@@ -7,9 +7,12 @@ import hashlib
 import importlib.util
 import os
 import random
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from effnet_lite.errors import InputError, MissingDependencyError
+from effnet_lite.lite.labels import default_labels, imagenet_classes
 
 PHOTO_SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .png .webp .bmp .gif .tif .tiff .ppm .pgm .avif".split()  # noqa: SIM905
@@ -72,6 +75,36 @@ def find_photos(folder: str | os.PathLike[str]) -> PhotoSet:
             f"no photo in {root}; expected files ending in .jpg, .png, .webp, … there or below"
         )
     return PhotoSet("folder", paths)
+
+
+def known_classes(
+    photos: PhotoSet, root: str | os.PathLike[str], labels: Sequence[str] | None
+) -> tuple[int | None, ...]:
+    """The class of each photo as its folder or its file's name tells it, None where neither does.
+
+    A folder below ``root`` tells it by a name that is one of ``labels`` (letter case only
+    matters where two labels differ in nothing else). For ImageNet's labels, so does a folder
+    that is called after a synset (``n01440764``), and a file name like
+    ``0000_n01440764_tench.jpg``.
+    """
+    numbers = {name: number for number, name in enumerate(labels or ())}
+    folded: dict[str, int | None] = {}
+    for name, number in numbers.items():
+        folded[name.lower()] = None if name.lower() in folded else number
+    synsets: dict[str, int] = {}
+    if labels and tuple(labels) == default_labels(len(labels)):
+        synsets = {synset: numbers[name] for synset, name in imagenet_classes()}
+
+    def known(path: Path) -> int | None:
+        match = re.match(r"\d{4}_(n\d{8})_", path.name)
+        if match and match[1] in synsets:
+            return synsets[match[1]]
+        folder = path.parent.name
+        if path.parent == Path(root):
+            return None
+        return numbers.get(folder, synsets.get(folder, folded.get(folder.lower())))
+
+    return tuple(known(path) for path in photos.paths)
 
 
 def sample_photos() -> PhotoSet:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,30 @@ from effnet_lite.errors import UsageError
 from effnet_lite.files import check_output, sha256, write_bytes
 from effnet_lite.lite.architecture import architecture
 from effnet_lite.lite.labels import default_labels, fit_labels, label_offset, read_labels
+from effnet_lite.lite.photos import known_classes
 from effnet_lite.lite.preprocessing import Preprocessing, preprocessing_for
 from effnet_lite.lite.pretrained import load_weights
 from effnet_lite.lite.variants import Variant, get_variant
 from effnet_lite.lite.weights import Weights
 from effnet_lite.progress import Progress
 from effnet_lite.quantize.calibration_set import DEFAULT_COUNT, CalibrationSet, choose
-from effnet_lite.quantize.export import HEADS, export
+from effnet_lite.quantize.export import export
 from effnet_lite.quantize.fidelity import Fidelity, measure
 from effnet_lite.quantize.graph import Graph
+from effnet_lite.quantize.ladder import (
+    Attempt,
+    Examiner,
+    Rung,
+    attempts,
+    check_max_drop,
+    climb,
+    photos_to_check,
+    require_photos,
+)
+from effnet_lite.quantize.options import DEFAULT_IO, check_options, recipe_for
 from effnet_lite.quantize.pipeline import run_recipe
 from effnet_lite.quantize.quantizer import dynamic_range_weights, float16_weights, with_io
-from effnet_lite.quantize.recipe import ALIASES, Recipe, get_recipe
+from effnet_lite.quantize.recipe import Recipe, get_recipe
 from effnet_lite.quantize.tflite.description import (
     CalibrationRecord,
     Description,
@@ -37,10 +49,7 @@ from effnet_lite.quantize.tflite.predictor import Predictor
 from effnet_lite.quantize.tflite.surgery import with_logits_output
 from effnet_lite.quantize.tflite.writer import to_flatbuffer
 
-PRECISIONS = ("float32", "float16", "dynamic", "int8", "int16x8")
-IO_TYPES = ("uint8", "int8", "float32")
 GOLDEN_PHOTOS = 50
-DEFAULT_IO = {"int8": "uint8", "int16x8": "float32"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,13 +59,15 @@ class ConversionResult:
     Attributes:
         output: The file.
         sha256, bytes: Of the file.
-        variant, precision, recipe: As asked for; recipe in full, None without calibration.
+        variant, precision, recipe: As asked for; recipe in full, None without calibration,
+            and with ``max_drop`` the one that passed.
         input_type: uint8, int8 or float32.
         classes: Length of the output vector.
         weights: Name of the weights.
         fidelity: Against the float32 model on the check photos; None where there were none.
         calibration: Kind, count, digest and files; None without calibration.
         notices: What the user should know, a line each.
+        ladder: The recipes that ``max_drop`` tried; the last one passed.
     """
 
     output: Path
@@ -71,6 +82,7 @@ class ConversionResult:
     fidelity: Fidelity | None
     calibration: dict[str, Any] | None
     notices: tuple[str, ...]
+    ladder: tuple[Rung, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The document of ``convert --json``."""
@@ -78,6 +90,7 @@ class ConversionResult:
         record["output"] = str(self.output)
         record["fidelity"] = self.fidelity.to_json() if self.fidelity else None
         record["notices"] = list(self.notices)
+        record["ladder"] = [rung.to_json() for rung in self.ladder]
         return record
 
 
@@ -95,9 +108,11 @@ def convert(
     size: int | None = None,
     classes: int | None = None,
     check: bool = True,
+    max_drop: float | None = None,
     seed: int = 0,
     overwrite: bool = False,
     progress: Progress | None = None,
+    on_rung: Callable[[Rung], None] | None = None,
 ) -> ConversionResult:
     """Make a .tflite file.
 
@@ -118,18 +133,26 @@ def convert(
         size: Side of the input in pixels; None for the variant's own.
         classes: Outputs; None as many as the weights, or the labels, have.
         check: Measure fidelity to the float32 model.
+        max_drop: Percentage points of top-1 that quantization may cost, above 0. Recipes from
+            ``recipe`` upwards are tried until the check photos prove it (see
+            :mod:`effnet_lite.quantize.ladder`); if none does, nothing is written.
         seed: Of shuffles, synthetic images and random weights.
         overwrite: Replace an existing file.
         progress: Called as the work goes on.
+        on_rung: Called after each recipe that ``max_drop`` tries.
 
     Raises:
         UsageError: Unknown or contradictory options.
-        InputError: Weights, photos, labels or the output path are not what they should be.
+        InputError: Weights, photos, labels or the output path are not what they should be, or
+            there are too few check photos to prove ``max_drop``.
         ConversionError: The network cannot be quantized.
+        FidelityError: No recipe meets ``max_drop``.
     """
     row = get_variant(variant).with_size(size)
-    _check_options(precision, input_type, head)
-    parsed = _recipe(recipe, precision)
+    check_options(precision, input_type, head)
+    asked = recipe_for(recipe, precision)
+    if max_drop is not None:
+        check_max_drop(max_drop, precision, check)
     path = Path(output or f"efficientnet-{row.name}-{precision}.tflite")
     check_output(path, overwrite)
     if classes is not None and classes < 1:
@@ -137,19 +160,37 @@ def convert(
     names = read_labels(labels) if isinstance(labels, str | os.PathLike) else labels
     if classes is None and names is not None and weights != "imagenet":
         classes = _classes_from_labels(names, weights)
+    images = choose(calibration, calibration_count, seed, photos_to_check(max_drop))
+    if max_drop is not None:
+        require_photos(max_drop, images, calibration_count)
     loaded = load_weights(weights, row, classes, seed, progress)
-    job = _Job(row, loaded, preprocessing_for(row), precision, parsed, head, seed, progress)
+    job = _Job(row, loaded, preprocessing_for(row), precision, head, seed)
     io_type = input_type or DEFAULT_IO.get(precision, "float32")
     names = _labels(names, loaded)
-    images = choose(calibration, calibration_count, seed)
-    float_model = to_flatbuffer(job.graph)
-    model = float_model if precision == "float32" else job.quantized(images, io_type)
-    fidelity = None
-    if check and len(images.check) and precision != "float32":
-        fidelity = job.check(float_model, model, images)
+    known = _known_classes(loaded, names, images, calibration)
     quantized = precision in DEFAULT_IO
+    if quantized:
+        plan = architecture(row, loaded.classes)
+        images = images.matched_to(plan, loaded, job.preprocessing, progress)
+    float_model = model = to_flatbuffer(job.graph)
+    fidelity: Fidelity | None = None
+    rungs: tuple[Rung, ...] = ()
+    done = asked
+    if max_drop is not None:
+        tries = attempts(asked) if quantized else [Attempt(precision, None)]
+        examine = Examiner(float_model, images.check.paths, known, job.preprocessing)
+
+        def make(recipe: Recipe | None, named: Progress | None) -> bytes:
+            return job.quantized(images, io_type, recipe or asked, named)
+
+        model, rungs = climb(tries, make, examine, max_drop, progress, on_rung)
+        fidelity, done = rungs[-1].fidelity, get_recipe(rungs[-1].recipe or asked)
+    elif precision != "float32":
+        model = job.quantized(images, io_type, asked, progress)
+        if check and len(images.check):
+            fidelity = job.check(float_model, model, images, known, progress)
     calibrated_on = _calibration(images) if quantized else None
-    described = job.describe(model, names, images, calibrated_on, fidelity)
+    described = job.describe(model, done, names, images, calibrated_on, fidelity)
     write_bytes(path, described, overwrite)
     return ConversionResult(
         output=path,
@@ -157,13 +198,14 @@ def convert(
         bytes=len(described),
         variant=row.name,
         precision=precision,
-        recipe=parsed.name if quantized else None,
+        recipe=done.name if quantized else None,
         input_type=io_type,
         classes=loaded.classes,
         weights=loaded.name,
         fidelity=fidelity,
         calibration=calibrated_on,
         notices=_notices(loaded, images, quantized),
+        ladder=rungs,
     )
 
 
@@ -173,37 +215,48 @@ class _Job:
     weights: Weights
     preprocessing: Preprocessing
     precision: str
-    recipe: Recipe
     head: str
     seed: int
-    progress: Progress | None
 
     @functools.cached_property
     def graph(self) -> Graph:
         plan = architecture(self.row, self.weights.classes)
         return export(plan, self.weights.tensors, self.head)
 
-    def quantized(self, images: CalibrationSet, io_type: str) -> bytes:
+    def quantized(
+        self,
+        images: CalibrationSet,
+        io_type: str,
+        recipe: Recipe,
+        progress: Progress | None,
+    ) -> bytes:
         graph = self.graph
         if self.precision == "float16":
             return to_flatbuffer(float16_weights(graph))
         if self.precision == "dynamic":
             return to_flatbuffer(dynamic_range_weights(graph))
-        inner = run_recipe(self.recipe, graph, images, self.preprocessing, self.progress, self.seed)
+        inner = run_recipe(recipe, graph, images, self.preprocessing, progress, self.seed)
         return to_flatbuffer(with_io(inner, io_type))  # type: ignore[arg-type]
 
-    def check(self, float_model: bytes, model: bytes, images: CalibrationSet) -> Fidelity:
+    def check(
+        self,
+        float_model: bytes,
+        model: bytes,
+        images: CalibrationSet,
+        known: Sequence[int | None] | None,
+        progress: Progress | None,
+    ) -> Fidelity:
         one, other = (
             Predictor(with_logits_output(data), self.preprocessing) for data in (float_model, model)
         )
         paths = images.check.paths
-        known = images.check_classes if self._knows_imagenet() else None
         pixels = (self.preprocessing.pixels(path) for path in paths)
-        return measure(one, other, pixels, known, self.progress, len(paths))
+        return measure(one, other, pixels, known, progress, len(paths))
 
     def describe(
         self,
         model: bytes,
+        recipe: Recipe,
         labels: Sequence[str] | None,
         images: CalibrationSet,
         calibrated_on: dict[str, Any] | None,
@@ -218,7 +271,7 @@ class _Job:
             variant=self.row.name,
             family=self.row.family.name,
             precision=self.precision,
-            recipe=self.recipe.name if calibrated_on else None,
+            recipe=recipe.name if calibrated_on else None,
             head=self.head,
             classes=self.weights.classes,
             label_offset=label_offset(labels, self.weights.classes),
@@ -240,38 +293,6 @@ class _Job:
         grids += default_grids()
         return make_golden(model.raw, self.row.size, self.row.size, grids)
 
-    def _knows_imagenet(self) -> bool:
-        return self.weights.classes == 1000 and self.weights.layout != "random"
-
-
-def _check_options(precision: str, input_type: str | None, head: str) -> None:
-    for what, value, choices in (
-        ("precision", precision, PRECISIONS),
-        ("head", head, HEADS),
-        ("input type", input_type or "float32", IO_TYPES),
-    ):
-        if value not in choices:
-            raise UsageError(f"unknown {what} {value!r}; expected one of {', '.join(choices)}")
-    if input_type in ("uint8", "int8") and precision not in DEFAULT_IO:
-        raise UsageError(
-            f"a {precision} model takes float32 input, not {input_type}; "
-            "use --int8 for integer input"
-        )
-    if input_type == "uint8" and precision == "int16x8":
-        raise UsageError("an int16x8 model takes float32 or int8 input, not uint8")
-
-
-def _recipe(recipe: str | Recipe | None, precision: str) -> Recipe:
-    if recipe is not None and precision not in DEFAULT_IO:
-        raise UsageError(
-            f"a {precision} model is not quantized by a recipe; leave --recipe out, or use --int8"
-        )
-    bits = 16 if precision == "int16x8" else 8
-    parsed = get_recipe(recipe or "default")
-    if isinstance(recipe, str) and recipe not in ALIASES and parsed.activation_bits != bits:
-        raise UsageError(f"recipe {recipe} and --{precision} contradict each other")
-    return parsed.with_activation_bits(bits)
-
 
 def _classes_from_labels(names: Sequence[str], weights: str | os.PathLike[str]) -> int | None:
     # A file may hold a background class more than there are names: let it say so itself.
@@ -284,12 +305,27 @@ def _labels(names: Sequence[str] | None, weights: Weights) -> Sequence[str] | No
     return weights.labels or default_labels(weights.classes)
 
 
+def _known_classes(
+    weights: Weights,
+    labels: Sequence[str] | None,
+    images: CalibrationSet,
+    calibration: str | os.PathLike[str] | None,
+) -> Sequence[int | None] | None:
+    """The right class of each check photo; None for a network that was not trained for them."""
+    if weights.layout == "random" or weights.head_is_new:
+        return None
+    if images.kind == "folder" and calibration is not None:
+        return known_classes(images.check, calibration, labels)
+    return images.check_classes if weights.classes == 1000 else None
+
+
 def _calibration(images: CalibrationSet) -> dict[str, Any]:
     return {
         "kind": images.kind,
         "count": images.count,
         "digest": images.digest(),
         "files": images.manifest(),
+        "origin": None if images.photos else images.origin,
     }
 
 

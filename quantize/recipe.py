@@ -5,8 +5,12 @@ Grammar::
     w8a8-RANGES[+STAGE…]
     │ │  │        └ further stages:
     │ │  │            equalize  residual-channel equalization (equalization.py)
+    │ │  │            balance   the same, by what each channel's error does to the logits
+    │ │  │                      (balance.py; needs TensorFlow)
     │ │  │            round     rounding against each layer's output error (rounding.py)
     │ │  │            bias      post-activation bias correction (bias_correction.py)
+    │ │  │            int16     the layers that int8 costs most in int16 (mixed.py), or
+    │ │  │            float     in float32 (mixed.py); int16 activations need neither
     │ │  └ how the activations' ranges are chosen (ranges.py):
     │ │     minmax   every value seen
     │ │     average  the photos' smallest and largest values, averaged
@@ -15,22 +19,27 @@ Grammar::
     └ bits of the weights: 8
 
 Short names are aliases: ``fast`` is what the stock converter does, ``default`` the best
-trade of time and fidelity.
+trade of time and fidelity, ``best`` the most faithful.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
+from typing import Literal
 
 from effnet_lite.errors import UsageError
 
 ALIASES = {
     "fast": "w8a8-minmax",
     "default": "w8a8-minmax+equalize+round+bias",
+    "best": "w8a8-minmax+balance+round+bias",
 }
+#: What --max-drop climbs, the quickest first; names that get_recipe() knows.
+LADDER = ("fast", "default", "best", "w8a8-minmax+balance+round+bias+int16")
 RANGES = ("minmax", "average", "mse")
-STAGES = ("equalize", "round", "bias")
+WIDE: tuple[Literal["int16", "float"], ...] = ("int16", "float")
+STAGES = ("equalize", "balance", "round", "bias", *WIDE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +60,11 @@ class Recipe:
     def name(self) -> str:
         """The name in full, e.g. ``w8a8-minmax+bias``."""
         return "+".join((f"w8a{self.activation_bits}-{self.ranges}", *self.stages))
+
+    @property
+    def wide(self) -> tuple[Literal["int16", "float"], ...]:
+        """The type of layers that are kept wider than int8; at most one."""
+        return tuple(stage for stage in WIDE if stage in self.stages)
 
     def with_activation_bits(self, bits: int) -> Recipe:
         """The same recipe at 8 or 16 activation bits."""
@@ -82,4 +96,12 @@ def get_recipe(name: str | Recipe) -> Recipe:
                 f"recipe {name!r}: stage {stage!r} is unknown or there twice; "
                 f"stages are {', '.join(STAGES)}"
             )
+    if {"equalize", "balance"} <= set(stages):
+        raise UsageError(f"recipe {name!r}: balance does what equalize does; give one of them")
+    wider = [stage for stage in WIDE if stage in stages]
+    if len(wider) > 1 or (wider and match[1] == "16"):
+        raise UsageError(
+            f"recipe {name!r}: {wider[0]} keeps layers wider that int8 costs most; it goes "
+            "with w8a8, and without another such stage"
+        )
     return Recipe(int(match[1]), match[2], tuple(sorted(stages, key=STAGES.index)))

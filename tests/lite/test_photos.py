@@ -6,7 +6,15 @@ import pytest
 
 from effnet_lite.errors import InputError, MissingDependencyError
 from effnet_lite.lite import photos as module
-from effnet_lite.lite.photos import check_photos, find_photos, labelled_sample_photos, sample_photos
+from effnet_lite.lite.labels import default_labels
+from effnet_lite.lite.photos import (
+    PhotoSet,
+    check_photos,
+    find_photos,
+    known_classes,
+    labelled_sample_photos,
+    sample_photos,
+)
 
 
 def test_found_by_suffix_below_the_folder_in_order(tmp_path):
@@ -68,3 +76,34 @@ def test_missing_packages_are_named(monkeypatch):
     monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingDependencyError, match=r"effnet-lite\[imagenet\]"):
         sample_photos()
+
+
+def classes_of(root, labels, *names):
+    return known_classes(PhotoSet("folder", tuple(root / name for name in names)), root, labels)
+
+
+def test_classes_by_folder(tmp_path):
+    labels = ("cat", "Cardigan", "cardigan", "great white shark")
+    assert classes_of(
+        tmp_path, labels, "CAT/1.jpg", "train/cat/2.jpg", "cat.jpg", "dog/cat/x/3.jpg",
+        "Great White Shark/4.jpg", "n01440764/5.jpg", "0000_n01440764_tench.jpg",
+    ) == (0, 0, None, None, 3, None, None)  # fmt: skip
+    # Letter case tells apart what else it could not.
+    assert classes_of(tmp_path, labels, "Cardigan/1.jpg", "cardigan/1.jpg", "CARDIGAN/1.jpg") == (
+        1,
+        2,
+        None,
+    )
+    assert classes_of(tmp_path / "cat", labels, "1.jpg") == (None,)
+    assert classes_of(tmp_path, None, "cat/1.jpg") == (None,)
+
+
+@pytest.mark.parametrize("classes", [1000, 1001])
+def test_imagenet_classes_by_synset(tmp_path, classes):
+    labels = default_labels(classes)
+    found = classes_of(
+        tmp_path, labels, "n01440764/ILSVRC2012_val_00000293.JPEG", "0001_n01443537_goldfish.jpg",
+        "any/0000_n01440764_tench.jpg", "tench/x.jpg", "0000_n99999999_x.jpg", "n01440764.jpg",
+    )  # fmt: skip
+    offset = classes - 1000
+    assert found == (offset, 1 + offset, offset, offset, None, None)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+import sys
+
 import numpy as np
 import pytest
+from conftest import LITE
+from numpy_network import lively_weights
 
 from effnet_lite.errors import EffnetLiteError, InputError
-from effnet_lite.lite.preprocessing import Preprocessing
+from effnet_lite.lite.architecture import architecture
+from effnet_lite.lite.preprocessing import Preprocessing, preprocessing_for
+from effnet_lite.lite.variants import get_variant
+from effnet_lite.lite.weights import Weights
 from effnet_lite.quantize import calibration_set as module
+from effnet_lite.quantize import matching
 from effnet_lite.quantize.calibration_set import choose
+from effnet_lite.quantize.matching import Effort
 from effnet_lite.quantize.synthetic import dead_leaves
 
 
@@ -100,13 +110,75 @@ def test_folders_that_will_not_do(tmp_path, photo):
         choose(photo)
 
 
-def test_dead_leaves():
-    first, again, other = dead_leaves(48, 0), dead_leaves(48, 0), dead_leaves(48, 1)
-    assert first.shape == (48, 48, 3)
-    assert first.dtype == np.uint8
-    np.testing.assert_array_equal(first, again)
-    assert (first != other).mean() > 0.5
-    # Like photos, and unlike noise: neighbours resemble each other, and the range is used.
-    image = first.astype(float)
-    assert np.corrcoef(image[:, 1:].ravel(), image[:, :-1].ravel())[0, 1] > 0.5
-    assert image.std() > 20
+@pytest.fixture
+def network(monkeypatch):
+    """Plan, weights and preprocessing, and little to spend on it."""
+    monkeypatch.setattr(module, "affordable", lambda graph: Effort(2, 2, 2))
+    row = get_variant(LITE)
+    weights = Weights(lively_weights(row, 10), 10, False, "a.pth", "ab" * 32, "torch")
+    return architecture(row, 10), weights, preprocessing_for(row)
+
+
+def test_synthetic_images_are_matched_to_the_network(network):
+    leaves = choose("synthetic", seed=1)
+    images = leaves.matched_to(*network)
+    assert (images.kind, images.count, images.notices) == ("synthetic", 4, leaves.notices)
+    found = list(images.pixels(network[2]))
+    assert {(image.shape, image.dtype.name) for image in found} == {((64, 64, 3), "uint8")}
+    np.testing.assert_array_equal(found[2], found[0][:, ::-1])
+    moved = found[0].astype(int) - dead_leaves(64, 0, seed=1)
+    assert 0 < np.abs(moved).max() <= 2 * 2 * matching.RATE + 1
+
+
+def test_the_digest_says_what_matched_images_were_made_of(network, monkeypatch):
+    plan, weights, preprocessing = network
+    monkeypatch.setattr(module, "match", lambda *args: [*args[2]])
+    others = [
+        choose("synthetic", seed=1),
+        choose("synthetic", seed=1).matched_to(*network),
+        choose("synthetic", seed=2).matched_to(*network),
+        choose("synthetic", seed=1).matched_to(
+            plan, dataclasses.replace(weights, sha256="cd" * 32), preprocessing
+        ),
+    ]
+    assert len({images.digest() for images in others}) == 4
+    assert others[1].digest() == choose("synthetic", seed=1).matched_to(*network).digest()
+    assert "batch norms" in others[1].origin
+    assert weights.sha256 in others[1].origin
+
+
+def test_a_new_head_names_no_classes(network, monkeypatch):
+    plan, weights, preprocessing = network
+    asked = []
+    monkeypatch.setattr(module, "match", lambda *args: asked.append(args[6]) or [*args[2]])
+    for new in (False, True):
+        given = dataclasses.replace(weights, head_is_new=new)
+        images = choose("synthetic").matched_to(plan, given, preprocessing)
+        assert ("classes" in images.origin) == (not new)
+    assert asked == [True, False]
+
+
+def test_dead_leaves_without_tensorflow(network, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    leaves = choose("synthetic")
+    images = leaves.matched_to(*network)
+    assert (images.count, images.digest()) == (module.SYNTHETIC_COUNT, leaves.digest())
+    assert "dead leaves" in images.notices[-1]
+    assert "pip install 'effnet-lite[convert]'" in images.notices[-1]
+    np.testing.assert_array_equal(next(images.pixels(network[2])), dead_leaves(64, 0))
+
+
+def test_dead_leaves_for_a_network_that_costs_too_much(network, monkeypatch):
+    monkeypatch.setattr(module, "affordable", lambda graph: None)
+    images = choose("synthetic").matched_to(*network)
+    assert images.count == module.SYNTHETIC_COUNT
+    assert "too large" in images.notices[-1]
+
+
+def test_photos_and_random_weights_are_left_alone(network, photos, monkeypatch):
+    plan, weights, preprocessing = network
+    monkeypatch.setattr(module, "match", None)
+    folder, leaves = choose(photos), choose("synthetic")
+    assert folder.matched_to(*network) is folder
+    random = dataclasses.replace(weights, layout="random")
+    assert leaves.matched_to(plan, random, preprocessing) is leaves

@@ -14,6 +14,7 @@ from conftest import LITE, B
 from effnet_lite import convert, inspect
 from effnet_lite.errors import EffnetLiteError, InputError, UsageError
 from effnet_lite.lite.weights import random_weights, save_checkpoint
+from effnet_lite.quantize.matching import Effort
 from effnet_lite.quantize.recipe import ALIASES
 from effnet_lite.quantize.tflite.description import read_description
 from effnet_lite.quantize.tflite.file import read_model, schema, unpack
@@ -306,7 +307,9 @@ def test_without_a_check(converted):
     assert inspect(result.output).record.fidelity is None
 
 
-def test_synthetic_images(converted):
+def test_synthetic_images(converted, monkeypatch):
+    few = Effort(images=2, steps=2, batch=2)
+    monkeypatch.setattr("effnet_lite.quantize.calibration_set.affordable", lambda graph: few)
     result = converted("int8", calibration="synthetic", check=False)
     assert (result.calibration["kind"], result.calibration["files"]) == ("synthetic", [])
     assert any("SYNTHETIC" in notice for notice in result.notices)

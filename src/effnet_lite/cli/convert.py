@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from effnet_lite.cli import COMMANDS
 from effnet_lite.cli.output import Bar, json_option, megabytes, print_json
-from effnet_lite.errors import UsageError
+from effnet_lite.errors import FidelityError, UsageError
 
 if TYPE_CHECKING:
     from effnet_lite.quantize.convert import ConversionResult
     from effnet_lite.quantize.fidelity import Fidelity
+    from effnet_lite.quantize.ladder import Rung
 
 _FLAGS = {
     "fp32": "float32",
@@ -45,7 +49,7 @@ _FLAGS = {
     "[default: samples if installed]",
 )
 @click.option("--calibration-count", default=100, show_default=True, help="Photos to calibrate on.")
-@click.option("--recipe", help="fast, default, or a name in full.  [default: default]")
+@click.option("--recipe", help="fast, default, best, or a name in full.  [default: default]")
 @click.option(
     "--input",
     "input_type",
@@ -56,6 +60,13 @@ _FLAGS = {
 @click.option("--classes", type=int, help="Outputs, if not as many as the weights have.")
 @click.option("--size", type=int, help="Side of the input in pixels, if not the variant's own.")
 @click.option("--no-check", is_flag=True, help="Do not measure fidelity to the float model.")
+@click.option(
+    "--max-drop",
+    type=float,
+    metavar="POINTS",
+    help="Try better recipes until top-1 provably drops by no more than so many percentage "
+    "points; else write nothing.",
+)
 @click.option("--seed", default=0, show_default=True, help="Of shuffles and random weights.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @json_option
@@ -71,13 +82,20 @@ def command(as_json: bool, no_check: bool, **options: Any) -> None:
         raise UsageError(f"{flags} contradict each other; give one of them")
     from effnet_lite.quantize.convert import convert
 
+    precision = _FLAGS[asked[0]] if asked else "int8"
     with Bar() as progress:
-        result = convert(
-            precision=_FLAGS[asked[0]] if asked else "int8",
-            check=not no_check,
-            progress=progress,
-            **options,
-        )
+        try:
+            result = convert(
+                precision=precision,
+                check=not no_check,
+                progress=progress,
+                on_rung=_report,
+                **options,
+            )
+        except FidelityError as error:
+            if "train" not in COMMANDS or precision not in ("int8", "int16x8"):
+                raise
+            raise FidelityError(f"{error}: {_training(**options)}") from error
     if as_json:
         print_json(result.to_json())
         return
@@ -93,6 +111,8 @@ def _print(result: ConversionResult) -> None:
         click.echo("calibrated on " + calibration_text(**result.calibration))
     if result.fidelity:
         click.echo(fidelity_lines(result.fidelity))
+    for rung in result.ladder[-1:]:
+        click.echo(f"  top-1 drop       {_drop_text(rung)}")
     click.echo(f"wrote {result.output}, {megabytes(result.bytes)}, {result.input_type} input")
     follow = f"inspect {result.output} --layers"
     if result.precision == "float32":
@@ -103,6 +123,27 @@ def _print(result: ConversionResult) -> None:
         f"  effnet-lite benchmark {result.output}\n"
         f"  effnet-lite {follow}"
     )
+
+
+def _report(rung: Rung) -> None:
+    if rung.passed:  # and is what the result will say
+        return
+    clear = "\r\033[K" if sys.stderr.isatty() else ""  # of the bar
+    text = f"{rung.name} does not pass: {_drop_text(rung)}, {rung.seconds:.1f} s"
+    click.echo(clear + text, err=True)
+
+
+def _drop_text(rung: Rung) -> str:
+    low, high = rung.drop.interval
+    return (
+        f"{rung.drop.points:.1f} points by {rung.drop.judged_by} on {rung.drop.photos} photos "
+        f"(95 % interval {low:.1f} to {high:.1f})"
+    )
+
+
+def _training(variant: str, calibration: str | None, **_: object) -> str:
+    photos = calibration if calibration and Path(calibration).is_dir() else "PHOTOS"
+    return f"effnet-lite train --variant {variant} --data {photos} --qat"
 
 
 def calibration_text(kind: str, count: int, **_: object) -> str:
