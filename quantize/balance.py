@@ -12,11 +12,6 @@ M_r = Σ_c E[x'_c²] is what its rounding errors meet. The first sum wants chann
 range, the second weights of equal size; κ is how much of the error rounding.py leaves (0.6).
 White rounding noise of variance step²/12: Widrow & Kollár, "Quantization Noise" (2008). The
 function of the network stays the same. Lite1 gains 0.4 dB over ``equalize`` (measured).
-
-Also, the channels behind a ReLU6 on the network's input are scaled up to fill 0 to 6, where a
-depthwise layer reads them. Only there: pixels are bounded and photos many times the size of the
-layer, so that nothing beyond what calibration saw is to come; deeper layers hold channels that
-stay silent for a hundred photos and answer to the next (see equalization.py).
 """
 
 from __future__ import annotations
@@ -24,14 +19,12 @@ from __future__ import annotations
 import numpy as np
 
 from effnet_lite.quantize.equalization import equal_ranges
-from effnet_lite.quantize.graph import WEIGHTED, Graph
+from effnet_lite.quantize.graph import Graph
 from effnet_lite.quantize.sensitivity import Gains
 from effnet_lite.quantize.statistics import Statistics, Vector
 from effnet_lite.quantize.streams import (
     Offsets,
     Stream,
-    divide_output,
-    multiply_input,
     rescale,
     residual_streams,
 )
@@ -41,13 +34,10 @@ STEPS = 400
 # Of Adam (arXiv 1412.6980), in log s and in o / s; a quarter of it after half of the steps,
 # a sixteenth for the last quarter.
 LEARNING_RATE = 0.03
-# What may still come above the largest value that calibration saw, and how far a channel that
-# is next to silent may be scaled up.
-HEADROOM, MOST = 1.03, 3.0
 
 
 def balance(graph: Graph, statistics: Statistics, gains: Gains) -> tuple[Graph, Statistics]:
-    """Shift and rescale the channels of every residual stream, and of the first ReLU6.
+    """Shift and rescale the channels of every residual stream.
 
     Args:
         graph: Float32; left as it is.
@@ -58,29 +48,10 @@ def balance(graph: Graph, statistics: Statistics, gains: Gains) -> tuple[Graph, 
         A graph of the same function, and the statistics of its tensors.
     """
     result, found = graph.copy(), dict(statistics)
-    _fill_first_range(result, found)
     for stream in residual_streams(graph):
         offsets, scale = _Noise(graph, statistics, gains, stream).minimise()
         rescale(result, found, stream, offsets, scale)
     return result, found
-
-
-def _fill_first_range(graph: Graph, statistics: Statistics) -> None:
-    for op in graph.ops:
-        readers = [reader for reader in graph.ops if op.output in reader.inputs]
-        if (
-            op.kind not in WEIGHTED
-            or not op.options.get("relu6")
-            or op.inputs[0] not in graph.inputs
-            or any(reader.kind != "DEPTHWISE_CONV_2D" for reader in readers)
-        ):
-            continue
-        seen = np.maximum(statistics[op.output].high, 1e-6)
-        scale = 1 / np.clip(6 / (HEADROOM * seen), 1.0, MOST)
-        statistics[op.output] = statistics[op.output].affine(0.0, scale)
-        divide_output(graph, op, 0.0, scale)
-        for reader in readers:
-            multiply_input(graph, reader, np.zeros(1), scale)
 
 
 class _Noise:

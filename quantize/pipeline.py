@@ -7,7 +7,7 @@ from effnet_lite.lite.preprocessing import Preprocessing
 from effnet_lite.progress import Progress
 from effnet_lite.quantize.balance import balance
 from effnet_lite.quantize.bias_correction import activated, correct
-from effnet_lite.quantize.calibration import Ranges, logits_of, run_activations
+from effnet_lite.quantize.calibration import Range, Ranges, logits_of, run_activations
 from effnet_lite.quantize.calibration_set import CalibrationSet
 from effnet_lite.quantize.equalization import equalize
 from effnet_lite.quantize.graph import WEIGHTED, Graph
@@ -19,10 +19,13 @@ from effnet_lite.quantize.rounding import round_weights
 from effnet_lite.quantize.sensitivity import error_gains
 from effnet_lite.quantize.sequential import Walk, affordable_photos
 from effnet_lite.quantize.statistics import Statistics, collect
+from effnet_lite.quantize.stem import refine_stem
 
 # Logits of photos that calibration did not see go beyond those that it saw, and a clipped
 # logit is a tie for the first place.
 LOGITS_MARGIN = 1.1
+# The lowest logits say nothing: cutting some makes the steps of the others finer.
+LOGITS_LOW = 0.9
 # Photos that refine a network with int16 activations: a minute for B0.
 INT16_PHOTOS = 20
 
@@ -56,6 +59,8 @@ def run_recipe(
         import_tensorflow()  # rather fail now than after the calibration
     activations = run_activations(graph, images.pixels(preprocessing), preprocessing)
     statistics = collect(graph, activations, progress, images.count)
+    if "stem" in recipe.stages:
+        graph, statistics = refine_stem(graph, statistics, images, preprocessing, progress)
     if "equalize" in recipe.stages:
         graph, statistics = equalize(graph, statistics)
     if "balance" in recipe.stages:
@@ -63,7 +68,7 @@ def run_recipe(
         graph, statistics = balance(graph, statistics, gains)
     activations = run_activations(graph, images.pixels(preprocessing), preprocessing)
     ranges = choose_ranges(recipe, graph, statistics, activations, progress, images.count)
-    _widen_logits(graph, ranges)
+    _margin_of_logits(graph, ranges)
     wide = recipe.activation_bits == 16
     # int16 kernels are a hundred times slower than int8 ones on a CPU, so that int16 activations
     # take the constants of a network refined with int8. Not behind swish, where int8 clips
@@ -87,9 +92,10 @@ def run_recipe(
     return quantized
 
 
-def _widen_logits(graph: Graph, ranges: Ranges) -> None:
+def _margin_of_logits(graph: Graph, ranges: Ranges) -> None:
     logits = logits_of(graph)
-    ranges[logits] = ranges[logits].widened(LOGITS_MARGIN)
+    seen = ranges[logits]
+    ranges[logits] = Range(seen.low * LOGITS_LOW, seen.high * LOGITS_MARGIN)
 
 
 def _refine(

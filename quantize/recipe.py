@@ -4,6 +4,7 @@ Grammar::
 
     w8a8-RANGES[+STAGE…]
     │ │  │        └ further stages:
+    │ │  │            stem      the first layer's channels made finer (stem.py)
     │ │  │            equalize  residual-channel equalization (equalization.py)
     │ │  │            balance   the same, by what each channel's error does to the logits
     │ │  │                      (balance.py; needs TensorFlow)
@@ -32,14 +33,14 @@ from effnet_lite.errors import UsageError
 
 ALIASES = {
     "fast": "w8a8-minmax",
-    "default": "w8a8-minmax+equalize+round+bias",
-    "best": "w8a8-minmax+balance+round+bias",
+    "default": "w8a8-minmax+stem+equalize+round+bias",
+    "best": "w8a8-minmax+stem+balance+round+bias",
 }
 #: What --max-drop climbs, the quickest first; names that get_recipe() knows.
-LADDER = ("fast", "default", "best", "w8a8-minmax+balance+round+bias+int16")
+LADDER = ("fast", "default", "best", "w8a8-minmax+stem+balance+round+bias+int16")
 RANGES = ("minmax", "average", "mse")
 WIDE: tuple[Literal["int16", "float"], ...] = ("int16", "float")
-STAGES = ("equalize", "balance", "round", "bias", *WIDE)
+STAGES = ("stem", "equalize", "balance", "round", "bias", *WIDE)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -48,6 +48,21 @@ def lively_weights(variant, classes=1000, seed=0):
     return tensors
 
 
+def mild_weights(variant, classes=10, seed=5):
+    """Random weights whose batch norms differ as training leaves them, but mildly.
+
+    An untrained network that amplifies from layer to layer would amplify float32 rounding too.
+    """
+    tensors = dict(random_weights(variant, classes, seed=1).tensors)
+    random = np.random.default_rng(seed)
+    for name, value in tensors.items():
+        if name.endswith("gamma"):
+            tensors[name] = random.uniform(0.4, 1.1, value.shape).astype(np.float32)
+        elif name.endswith(("beta", "moving_mean")):
+            tensors[name] = random.normal(0, 0.3, value.shape).astype(np.float32)
+    return tensors
+
+
 class _Network:
     def __init__(self, variant, tensors, fit):
         self.swish = variant.family.activation == "swish"

@@ -33,7 +33,7 @@ from effnet_lite.quantize.tflite.surgery import with_layer_outputs
 from effnet_lite.quantize.tflite.writer import to_flatbuffer
 
 FAST, FAST16 = "w8a8-minmax", "w8a16-minmax"
-FULL, FULL16 = f"{FAST}+equalize+round+bias", f"{FAST16}+equalize+round+bias"
+FULL, FULL16 = f"{FAST}+stem+equalize+round+bias", f"{FAST16}+stem+equalize+round+bias"
 RECIPES = [FAST, FULL, FAST16, FULL16]
 PHOTOS = 4
 LABELS = tuple(f"class {number}" for number in range(10))

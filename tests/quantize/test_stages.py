@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+from numpy_network import mild_weights
 
 from effnet_lite.lite.architecture import architecture
 from effnet_lite.lite.preprocessing import Preprocessing, preprocessing_for
@@ -34,16 +35,7 @@ def photos() -> list[np.ndarray]:
 
 @pytest.fixture(scope="module")
 def graph() -> Graph:
-    tensors = dict(random_weights(VARIANT, 10, seed=1).tensors)
-    rng = np.random.default_rng(5)
-    # Statistics that differ as training leaves them, but mild: an untrained network that
-    # amplifies from layer to layer would amplify float32 rounding too.
-    for name, value in tensors.items():
-        if name.endswith("gamma"):
-            tensors[name] = rng.uniform(0.4, 1.1, value.shape).astype(np.float32)
-        elif name.endswith(("beta", "moving_mean")):
-            tensors[name] = rng.normal(0, 0.3, value.shape).astype(np.float32)
-    return export(architecture(VARIANT, 10), tensors, "logits")
+    return export(architecture(VARIANT, 10), mild_weights(VARIANT), "logits")
 
 
 @pytest.fixture(scope="module")
@@ -136,13 +128,13 @@ def test_rounding_of_uncorrelated_inputs_is_to_the_nearest() -> None:
     weights = np.random.default_rng(0).normal(size=(4, 6))
     scales = np.abs(weights).max(1) / 127
     nearest = np.rint(weights / scales[:, np.newaxis])
-    np.testing.assert_array_equal(round_columns(weights, scales, 7 * np.eye(6)), nearest)
+    np.testing.assert_array_equal(round_columns(weights, scales, 7 * np.eye(6))[0], nearest)
 
 
 def test_rounding_of_equal_inputs_keeps_their_sum() -> None:
     # Two inputs that are always equal count only by the sum of their weights: 0.4 + 0.4
     # rounds to 0 + 0 on its own, but 0 + 1 is nearer to 0.8.
-    rounded = round_columns(np.array([[0.4, 0.4]]), np.ones(1), np.ones((2, 2)))
+    rounded, _ = round_columns(np.array([[0.4, 0.4]]), np.ones(1), np.ones((2, 2)))
     assert rounded.sum() == 1
 
 
@@ -155,7 +147,7 @@ def test_rounding_beats_the_nearest_and_comes_near_the_best() -> None:
     def error(integers: np.ndarray) -> float:
         return float(np.square((weights - integers) @ inputs).sum())
 
-    found = error(round_columns(weights, np.ones(1), hessian))
+    found = error(round_columns(weights, np.ones(1), hessian)[0])
     nearest = error(np.rint(weights))
     floors = np.floor(weights)
     best = min(error(floors + np.array(up)) for up in itertools.product((0, 1), repeat=5))
@@ -169,12 +161,33 @@ def test_depthwise_rounding_is_column_rounding_of_each_channel() -> None:
     samples = rng.normal(size=(3, 9, 40)) + rng.normal(size=(3, 1, 40))
     hessians = samples @ samples.transpose(0, 2, 1)
     scales = np.abs(weights).max(1) / 20
-    together = round_taps(weights, scales, hessians)
-    for channel in range(3):
-        alone = round_columns(
-            weights[channel : channel + 1], scales[channel : channel + 1], hessians[channel]
-        )
-        np.testing.assert_array_equal(together[channel], alone[0])
+    for tries in ((1.0,), (1.0, 1.03, 1.07)):
+        integers, chosen = round_taps(weights, scales, hessians, tries)
+        for channel in range(3):
+            row = slice(channel, channel + 1)
+            alone, scale = round_columns(weights[row], scales[row], hessians[channel], tries)
+            np.testing.assert_array_equal(integers[channel], alone[0])
+            np.testing.assert_array_equal(chosen[row], scale)
+
+
+def test_each_channel_takes_the_scale_of_least_error() -> None:
+    rng = np.random.default_rng(6)
+    samples = rng.normal(size=(4, 60)) + rng.normal(size=60)
+    hessian = samples @ samples.T
+    weights = rng.normal(size=(5, 4))
+    scales = np.abs(weights).max(1) / 127
+    tries = (1.0, 1.02, 1.05, 1.1)
+
+    def errors(factor: float) -> np.ndarray:
+        integers, steps = round_columns(weights, scales, hessian, (factor,), damping=0)
+        return np.square((weights - integers * steps[:, np.newaxis]) @ samples).sum(1)
+
+    each = np.stack([errors(factor) for factor in tries])
+    integers, steps = round_columns(weights, scales, hessian, tries, damping=0)
+    found = np.square((weights - integers * steps[:, np.newaxis]) @ samples).sum(1)
+    np.testing.assert_allclose(found, each.min(0), rtol=1e-4)
+    np.testing.assert_allclose(steps, scales * np.asarray(tries)[each.argmin(0)], rtol=1e-6)
+    assert len(set(each.argmin(0))) > 1
 
 
 @pytest.mark.parametrize(("kernel", "stride", "size"), [(3, 1, 6), (3, 2, 6), (5, 2, 7), (1, 1, 4)])
