@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from effnet_lite.errors import MissingDependencyError
+from effnet_lite.quiet import without_native_logs
 
 
 def import_tensorflow() -> Any:
@@ -18,7 +19,11 @@ def import_tensorflow() -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     try:
-        import tensorflow
+        with without_native_logs():
+            import tensorflow
+
+            # It looks for GPUs when it first needs them, and says that there are none.
+            tensorflow.config.list_physical_devices()
     except ImportError as error:
         raise MissingDependencyError(
             "building and converting a network", "tensorflow", "convert"

@@ -36,7 +36,7 @@ STEPS = 400
 LEARNING_RATE = 0.03
 
 
-def balance(graph: Graph, statistics: Statistics, gains: Gains) -> tuple[Graph, Statistics]:
+def balance(graph: Graph, statistics: Statistics, gains: Gains) -> tuple[Graph, Statistics, Gains]:
     """Shift and rescale the channels of every residual stream.
 
     Args:
@@ -45,13 +45,14 @@ def balance(graph: Graph, statistics: Statistics, gains: Gains) -> tuple[Graph, 
         gains: Of all its activations, from :func:`sensitivity.error_gains`.
 
     Returns:
-        A graph of the same function, and the statistics of its tensors.
+        A graph of the same function, and the statistics and gains of its tensors.
     """
-    result, found = graph.copy(), dict(statistics)
+    result, found, changed = graph.copy(), dict(statistics), dict(gains)
     for stream in residual_streams(graph):
         offsets, scale = _Noise(graph, statistics, gains, stream).minimise()
         rescale(result, found, stream, offsets, scale)
-    return result, found
+        changed |= {tensor: gains[tensor] * scale**2 for tensor in stream.tensors}
+    return result, found, changed
 
 
 class _Noise:

@@ -150,7 +150,7 @@ def convert(
     """
     row = get_variant(variant).with_size(size)
     check_options(precision, input_type, head)
-    asked = recipe_for(recipe, precision)
+    asked = recipe_for(recipe, precision, row.family.name)
     if max_drop is not None:
         check_max_drop(max_drop, precision, check)
     path = Path(output or f"efficientnet-{row.name}-{precision}.tflite")
@@ -177,7 +177,7 @@ def convert(
     rungs: tuple[Rung, ...] = ()
     done = asked
     if max_drop is not None:
-        tries = attempts(asked) if quantized else [Attempt(precision, None)]
+        tries = attempts(asked, row.family.name) if quantized else [Attempt(precision, None)]
         examine = Examiner(float_model, images.check.paths, known, job.preprocessing)
 
         def make(recipe: Recipe | None, named: Progress | None) -> bytes:

@@ -110,14 +110,14 @@ def require_photos(max_drop: float, images: CalibrationSet, calibration_count: i
     )
 
 
-def attempts(recipe: Recipe) -> list[Attempt]:
+def attempts(recipe: Recipe, family: str) -> list[Attempt]:
     """``recipe`` and the rungs above it; a recipe not on the ladder is below ``default``'s next.
 
     The ladder's recipes take the activation bits of ``recipe``; with 16, those that keep layers
     wide have nothing to add and are left out.
     """
     bits = recipe.activation_bits
-    recipes = {name: get_recipe(name) for name in LADDER}
+    recipes = {name: get_recipe(name, family) for name in LADDER}
     ladder = [
         Attempt(name, known.with_activation_bits(bits))
         for name, known in recipes.items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from effnet_lite.errors import UsageError
 from effnet_lite.quantize.export import HEADS
-from effnet_lite.quantize.recipe import ALIASES, Recipe, get_recipe
+from effnet_lite.quantize.recipe import Recipe, get_recipe
 
 PRECISIONS = ("float32", "float16", "dynamic", "int8", "int16x8")
 IO_TYPES = ("uint8", "int8", "float32")
@@ -30,7 +30,7 @@ def check_options(precision: str, input_type: str | None, head: str) -> None:
         raise UsageError("an int16x8 model takes float32 or int8 input, not uint8")
 
 
-def recipe_for(recipe: str | Recipe | None, precision: str) -> Recipe:
+def recipe_for(recipe: str | Recipe | None, precision: str, family: str) -> Recipe:
     """The recipe at the precision's activation bits; without one given, ``default``.
 
     Raises:
@@ -41,7 +41,8 @@ def recipe_for(recipe: str | Recipe | None, precision: str) -> Recipe:
             f"a {precision} model is not quantized by a recipe; leave --recipe out, or use --int8"
         )
     bits = 16 if precision == "int16x8" else 8
-    parsed = get_recipe(recipe or "default")
-    if isinstance(recipe, str) and recipe not in ALIASES and parsed.activation_bits != bits:
+    parsed = get_recipe(recipe or "default", family)
+    says_bits = isinstance(recipe, str) and recipe.startswith("w8a")
+    if says_bits and parsed.activation_bits != bits:
         raise UsageError(f"recipe {recipe} and --{precision} contradict each other")
     return parsed.with_activation_bits(bits)

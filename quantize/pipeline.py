@@ -5,6 +5,7 @@ from __future__ import annotations
 from effnet_lite.lite.keras import import_tensorflow
 from effnet_lite.lite.preprocessing import Preprocessing
 from effnet_lite.progress import Progress
+from effnet_lite.quantize.additions import share_scales
 from effnet_lite.quantize.balance import balance
 from effnet_lite.quantize.bias_correction import activated, correct
 from effnet_lite.quantize.calibration import Range, Ranges, logits_of, run_activations
@@ -16,7 +17,7 @@ from effnet_lite.quantize.quantizer import quantize, with_constants_of
 from effnet_lite.quantize.ranges import choose_ranges
 from effnet_lite.quantize.recipe import Recipe
 from effnet_lite.quantize.rounding import round_weights
-from effnet_lite.quantize.sensitivity import error_gains
+from effnet_lite.quantize.sensitivity import Gains, error_gains
 from effnet_lite.quantize.sequential import Walk, affordable_photos
 from effnet_lite.quantize.statistics import Statistics, collect
 from effnet_lite.quantize.stem import refine_stem
@@ -63,12 +64,15 @@ def run_recipe(
         graph, statistics = refine_stem(graph, statistics, images, preprocessing, progress)
     if "equalize" in recipe.stages:
         graph, statistics = equalize(graph, statistics)
+    gains: Gains | None = None
     if "balance" in recipe.stages:
         gains = error_gains(graph, images, preprocessing, seed, progress)
-        graph, statistics = balance(graph, statistics, gains)
+        graph, statistics, gains = balance(graph, statistics, gains)
     activations = run_activations(graph, images.pixels(preprocessing), preprocessing)
     ranges = choose_ranges(recipe, graph, statistics, activations, progress, images.count)
     _margin_of_logits(graph, ranges)
+    if gains is not None:
+        share_scales(graph, ranges, gains)
     wide = recipe.activation_bits == 16
     # int16 kernels are a hundred times slower than int8 ones on a CPU, so that int16 activations
     # take the constants of a network refined with int8. Not behind swish, where int8 clips

@@ -14,6 +14,16 @@
     Quantization of Neural Networks for Efficient Inference" (arXiv 1902.06822). Both ends are
     searched on a histogram (histograms.py) of a second pass. In int16, whose steps are 257
     times finer, nothing is worth clipping, and it is ``minmax``.
+``tails``
+    The range of least squared error on images that calibration did not see. A channel's largest
+    value in an image follows a Gumbel distribution of some mode μ and width β, which the mean and
+    deviation over the images tell, so that what comes beyond an end e adds ``2β²·exp(-(e - μ)/β)``
+    an image, and likewise below:
+    ``argmin N·step²/12 + Σ_c 2β_c²·exp(-(high - μ_c)/β_c) + …`` with N values an image. Gumbel,
+    "Statistics of Extremes" (1958). Ranges become wider than what was seen where a photo has few
+    positions and scales were fitted to these very photos (7x7: by 10 to 20 %), and narrower where
+    it has many. Behind ReLU6 the end is known, and in int16 steps are fine enough: ``minmax``.
+    Lite0-2 (measured): KL .0001 lower than with ``minmax``, up to 0.15 dB.
 
 The logits always keep all values seen: two that are clipped are a tie.
 
@@ -35,7 +45,7 @@ from effnet_lite.quantize.calibration import Range, Ranges, logits_of, min_max, 
 from effnet_lite.quantize.graph import Array, Graph
 from effnet_lite.quantize.histograms import Histogram
 from effnet_lite.quantize.recipe import Recipe
-from effnet_lite.quantize.statistics import Statistics
+from effnet_lite.quantize.statistics import ChannelStatistics, Statistics, Vector
 
 # Ends are tried at these shares of the widest range's, down to 1/1000 in steps of 19 % …
 COARSE = 2.0 ** (-np.arange(40) / 4)
@@ -43,6 +53,10 @@ COARSE = 2.0 ** (-np.arange(40) / 4)
 FINE = 2.0 ** (np.arange(-8, 9) / 32)
 # Of moving one end after the other; two settle it for most shapes.
 MAX_ROUNDS = 8
+# Ends of ``tails``, as shares of the values seen.
+ENDS = np.arange(28, 81) / 40
+# β at least, as a share of the range: channels that are the same in all photos have no tail.
+MIN_TAIL = 1e-6
 # Below this the quantizer takes the same scale for all.
 MIN_WIDTH = 1e-9
 # Swish is -0.015 there, and nearer to 0 below.
@@ -79,6 +93,8 @@ def choose_ranges(
             _clip_below_swish(graph, chosen)
     elif recipe.ranges == "mse" and recipe.activation_bits == 8:
         chosen = _least_errors(graph, widest, activations, progress, total)
+    elif recipe.ranges == "tails" and recipe.activation_bits == 8:
+        chosen = _extrapolated(graph, widest, statistics)
     else:
         return widest
     logits = logits_of(graph)
@@ -137,6 +153,50 @@ def _least_errors(
         if progress:
             progress(done, len(histograms), "choosing ranges")
     return chosen
+
+
+def _extrapolated(graph: Graph, widest: Ranges, statistics: Statistics) -> Ranges:
+    chosen = dict(widest)
+    for op in graph.ops:
+        tensor = op.output
+        if (
+            op.kind in _WITHOUT_RANGE
+            or op.options.get("relu6")
+            or not _is_searchable(widest[tensor])
+        ):
+            continue
+        chosen[tensor] = least_expected_error(
+            widest[tensor], statistics[tensor], int(np.prod(graph.tensors[tensor].shape))
+        )
+    return chosen
+
+
+def least_expected_error(seen: Range, statistics: ChannelStatistics, values: int) -> Range:
+    """The range of least squared error on further images, by the tails of the ones seen.
+
+    Args:
+        seen: What the calibration images reach.
+        statistics: Of the activation.
+        values: How many values an image has.
+    """
+    low, high = min(seen.low, 0.0), max(seen.high, 0.0)
+    floor = MIN_TAIL * (high - low)
+
+    def beyond(ends: Vector, mean: Vector, deviation: Vector) -> Vector:
+        width = np.maximum(deviation * np.sqrt(6) / np.pi, floor)
+        mode = mean - np.euler_gamma * width
+        far = np.clip((ends[:, np.newaxis] - mode) / width, -50, None)
+        found: Vector = (2 * width**2 * np.exp(-far)).sum(1)
+        return found
+
+    above = beyond(high * ENDS, statistics.high_mean, statistics.high_deviation)
+    below = beyond(-low * ENDS, -statistics.low_mean, statistics.low_deviation)
+    if low > statistics.low.min():  # cut in front of swish: nothing below matters
+        below = np.where(ENDS == 1, 0.0, np.inf)
+    step = (high * ENDS[:, np.newaxis] - low * ENDS) / 255
+    errors = values * step**2 / 12 + above[:, np.newaxis] + below
+    top, bottom = np.unravel_index(errors.argmin(), errors.shape)
+    return Range(float(low * ENDS[bottom]), float(high * ENDS[top]))
 
 
 def _is_searchable(widest: Range) -> bool:

@@ -75,7 +75,7 @@ def round_weights(walk: Walk, op: Op, weights: Array, seed: int = 0) -> None:
         rounded, scales = round_columns(matrix, scales, hessian, SCALES, damping)
         tensor.data = rounded.reshape(weights.shape)
     tensor.quantization = Quantization.per_channel(scales, CHANNEL_AXIS[op.kind])
-    reals = bias.data * bias.quantization.scale.astype(np.float64)
+    reals = bias.data.astype(np.float64) * bias.quantization.scale.astype(np.float64)
     quantize_bias(walk.graph, op, reals, tensor.quantization.scale)
 
 

@@ -22,18 +22,32 @@ class ChannelStatistics:
         low, high: Smallest and largest value.
         mean: Mean value.
         square: Mean of the squares.
+        low_mean, low_deviation: Of the images' smallest values, mean and standard deviation.
+        high_mean, high_deviation: Of the images' largest values.
     """
 
     low: Vector
     high: Vector
     mean: Vector
     square: Vector
+    low_mean: Vector
+    low_deviation: Vector
+    high_mean: Vector
+    high_deviation: Vector
 
     def affine(self, offset: Vector | float, scale: Vector | float) -> ChannelStatistics:
         """The statistics of ``(x - offset) / scale``, scale above 0."""
-        low, high, mean = ((value - offset) / scale for value in (self.low, self.high, self.mean))
+        moved = {
+            name: (getattr(self, name) - offset) / scale
+            for name in ("low", "high", "mean", "low_mean", "high_mean")
+        }
         square = (self.square - 2 * offset * self.mean + np.square(offset)) / np.square(scale)
-        return ChannelStatistics(low, high, mean, square)
+        return ChannelStatistics(
+            **moved,
+            square=square,
+            low_deviation=self.low_deviation / scale,
+            high_deviation=self.high_deviation / scale,
+        )
 
 
 Statistics = dict[int, ChannelStatistics]
@@ -54,27 +68,43 @@ def collect(
         total: How many images there are, for the progress.
     """
     tensors = graph.activations()
-    sums: list[Vector] = []
-    squares: list[Vector] = []
-    lows: list[Vector] = []
-    highs: list[Vector] = []
+    sums: list[_Sums] = []
     count = 0
     for count, values in enumerate(activations, start=1):
-        flat = [value.reshape(-1, value.shape[-1]) for value in values]
-        low = [value.min(0).astype(np.float64) for value in flat]
-        high = [value.max(0).astype(np.float64) for value in flat]
-        mean = [value.mean(0, dtype=np.float64) for value in flat]
-        square = [np.einsum("pc,pc->c", value, value) / len(value) for value in flat]
-        if count == 1:
-            lows, highs, sums, squares = low, high, mean, square
-        else:
-            lows = [np.minimum(a, b) for a, b in zip(lows, low, strict=True)]
-            highs = [np.maximum(a, b) for a, b in zip(highs, high, strict=True)]
-            sums = [a + b for a, b in zip(sums, mean, strict=True)]
-            squares = [a + b for a, b in zip(squares, square, strict=True)]
+        found = [_Sums.of(value.reshape(-1, value.shape[-1])) for value in values]
+        sums = found if count == 1 else [a + b for a, b in zip(sums, found, strict=True)]
         if progress:
             progress(count, total, "calibrating")
-    return {
-        tensor: ChannelStatistics(low, high, sum_ / count, square / count)
-        for tensor, low, high, sum_, square in zip(tensors, lows, highs, sums, squares, strict=True)
-    }
+    return {tensor: each.over(count) for tensor, each in zip(tensors, sums, strict=True)}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Sums:
+    """Of one activation over some images; ``added`` is what is divided by their number."""
+
+    low: Vector
+    high: Vector
+    added: Vector
+
+    @staticmethod
+    def of(values: Array) -> _Sums:
+        """Of one image's (positions, channels)."""
+        low, high = (end(0).astype(np.float64) for end in (values.min, values.max))
+        mean = values.mean(0, dtype=np.float64)
+        square = np.einsum("pc,pc->c", values, values) / len(values)
+        return _Sums(low, high, np.stack([mean, square, low, low**2, high, high**2]))
+
+    def __add__(self, other: _Sums) -> _Sums:
+        low, high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)
+        return _Sums(low, high, self.added + other.added)
+
+    def over(self, count: int) -> ChannelStatistics:
+        mean, square, low, low_square, high, high_square = self.added / count
+        with np.errstate(invalid="ignore"):  # infinite values, which the quantizer refuses
+            low_deviation, high_deviation = (
+                np.sqrt(np.maximum(mean_square - mean**2, 0))
+                for mean, mean_square in ((low, low_square), (high, high_square))
+            )
+        return ChannelStatistics(
+            self.low, self.high, mean, square, low, low_deviation, high, high_deviation
+        )

@@ -6,20 +6,20 @@ last only when the others are missing, because importing TensorFlow takes second
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import importlib
 import importlib.metadata
 import importlib.util
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from effnet_lite.errors import InputError, MissingDependencyError, UsageError
+from effnet_lite.quiet import without_native_logs
 
 Array = npt.NDArray[Any]
 
@@ -151,7 +151,7 @@ class Runner:
             resolver = interpreter_type(module, "OpResolverType")
             options["experimental_op_resolver_type"] = resolver.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         try:
-            with _without_native_logs():
+            with without_native_logs():
                 self.interpreter = module.Interpreter(
                     model_content=model,
                     num_threads=self.threads,
@@ -262,28 +262,6 @@ def _info(detail: dict[str, Any]) -> TensorInfo:
         scale=float(scales[0]) if len(scales) else 0.0,
         zero_point=int(detail["quantization_parameters"]["zero_points"][0]) if len(scales) else 0,
     )
-
-
-@contextlib.contextmanager
-def _without_native_logs() -> Iterator[None]:
-    """Hold back what the runtimes write to file descriptor 2 past every Python logger.
-
-    "INFO: Created TensorFlow Lite XNNPACK delegate for CPU." and its like would stand in the
-    middle of a progress bar; what goes wrong comes as an exception anyway.
-    """
-    try:
-        saved = os.dup(2)
-    except OSError:  # no stderr at all
-        yield
-        return
-    null = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(null, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(null)
 
 
 def _refusal(runtime: Runtime, error: Exception) -> str:

@@ -15,7 +15,7 @@ from effnet_lite import convert, inspect
 from effnet_lite.errors import EffnetLiteError, InputError, UsageError
 from effnet_lite.lite.weights import random_weights, save_checkpoint
 from effnet_lite.quantize.matching import Effort
-from effnet_lite.quantize.recipe import ALIASES
+from effnet_lite.quantize.recipe import ALIASES, get_recipe
 from effnet_lite.quantize.tflite.description import read_description
 from effnet_lite.quantize.tflite.file import read_model, schema, unpack
 from effnet_lite.quantize.tflite.golden import replay
@@ -319,7 +319,7 @@ def test_synthetic_images(converted, monkeypatch):
 @pytest.mark.parametrize("recipe", ALIASES)
 def test_recipes(converted, few_photos, recipe):
     result = converted("int8", recipe=recipe, calibration=few_photos)
-    assert result.recipe == ALIASES[recipe]
+    assert result.recipe == get_recipe(recipe).name
     assert inspect(result.output).record.recipe == result.recipe
     assert result.fidelity.sqnr_db > SQNR_DB["int8"]
 

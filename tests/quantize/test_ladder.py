@@ -17,7 +17,7 @@ from effnet_lite.quantize.calibration_set import MAX_CHECK, choose
 from effnet_lite.quantize.drop import enough_photos, paired_interval
 from effnet_lite.quantize.ladder import Examiner, attempts, photos_to_check, require_photos
 from effnet_lite.quantize.pipeline import run_recipe
-from effnet_lite.quantize.recipe import ALIASES, LADDER, get_recipe
+from effnet_lite.quantize.recipe import LADDER, get_recipe
 from effnet_lite.quantize.tflite.predictor import Predictor
 
 # 20 check photos prove 16.1 points at best; LITE in int8 differs on 6 of them: 14.5 to 51.9.
@@ -61,17 +61,19 @@ def spoiled(monkeypatch):
 
 
 def test_the_ladder():
-    names = [step.name for step in attempts(get_recipe("fast"))]
+    names = [step.name for step in attempts(get_recipe("fast"), "lite")]
     assert names == list(LADDER)
-    assert [step.name for step in attempts(get_recipe("default"))] == names[1:]
-    assert [step.name for step in attempts(get_recipe(ALIASES["default"]))] == names[1:]
+    assert [step.name for step in attempts(get_recipe("default"), "lite")] == names[1:]
+    assert [
+        step.name for step in attempts(get_recipe(get_recipe("default").name), "lite")
+    ] == names[1:]
 
 
 def test_a_recipe_that_is_not_on_the_ladder_comes_before_what_is_above_default(monkeypatch):
     monkeypatch.setattr(ladder, "LADDER", ("fast", "default", "w8a8-mse+equalize+round+bias"))
-    names = [step.name for step in attempts(get_recipe("w8a8-average"))]
+    names = [step.name for step in attempts(get_recipe("w8a8-average"), "lite")]
     assert names == ["w8a8-average", "w8a8-mse+equalize+round+bias"]
-    bits = [step.recipe.activation_bits for step in attempts(get_recipe("w8a16-average"))]
+    bits = [step.recipe.activation_bits for step in attempts(get_recipe("w8a16-average"), "lite")]
     assert bits == [16, 16]
 
 
@@ -98,7 +100,7 @@ def test_climbing(attempt, spoiled):
     assert (first.name, first.passed) == ("fast", False)
     assert first.drop.points > PASSES
     assert (second.name, second.passed) == ("default", True)
-    assert result.recipe == inspect(result.output).record.recipe == ALIASES["default"]
+    assert result.recipe == inspect(result.output).record.recipe == get_recipe("default").name
     assert result.fidelity == second.fidelity
     assert {"fast: calibrating", "default: checking against float"} <= labels
 

@@ -68,7 +68,8 @@ def test_statistics_are_numpys(
 
 def test_affine_statistics() -> None:
     # (x - 1) / 2 of low -3, high 5, mean 2, mean square 10: (10 - 2·2 + 1) / 4
-    values = ChannelStatistics(*(np.array([number]) for number in (-3.0, 5.0, 2.0, 10.0)))
+    numbers = (-3.0, 5.0, 2.0, 10.0, -2.0, 1.0, 4.0, 0.5)
+    values = ChannelStatistics(*(np.array([number]) for number in numbers))
     moved = values.affine(1.0, 2.0)
     assert (moved.low[0], moved.high[0], moved.mean[0]) == (-2.0, 2.0, 0.5)
     assert moved.square[0] == 1.75

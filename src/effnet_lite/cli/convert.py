@@ -49,7 +49,10 @@ _FLAGS = {
     "[default: samples if installed]",
 )
 @click.option("--calibration-count", default=100, show_default=True, help="Photos to calibrate on.")
-@click.option("--recipe", help="fast, default, best, or a name in full.  [default: default]")
+@click.option(
+    "--recipe",
+    help="fast, default, best, or a name in full; +STAGE adds to it.  [default: default]",
+)
 @click.option(
     "--input",
     "input_type",
