@@ -18,7 +18,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from effnet_lite.errors import ConversionError
 from effnet_lite.quantize.graph import WEIGHTED, Graph, Op
 from effnet_lite.quantize.sequential import Walk
 
@@ -33,12 +32,7 @@ MIN_SWISH_SLOPE = 0.25
 
 def activated(graph: Graph, op: Op) -> int:
     """The tensor behind an operator's activation: swish's product, or its own output."""
-    gates = {other.output for other in graph.ops
-             if other.kind == "LOGISTIC" and other.inputs[0] == op.output}  # fmt: skip
-    for other in graph.ops:
-        if other.kind == "MUL" and other.inputs[0] == op.output and other.inputs[1] in gates:
-            return other.output
-    return op.output
+    return graph.swish_products().get(op.output, op.output)
 
 
 def correct(walk: Walk, op: Op, wanted: npt.NDArray[np.float64], swish: bool = False) -> None:
@@ -68,10 +62,8 @@ def _swish_statistics(
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Mean of swish(x) and of its slope, each channel over the photos; x what ``op`` writes."""
     tensor = walk.graph.tensors[op.output]
-    if tensor.quantization is None:
-        raise ConversionError(f"{tensor.name} is not quantized")
     limits = np.iinfo(tensor.dtype)
-    x = tensor.quantization.dequantize(np.arange(limits.min, limits.max + 1)).astype(np.float64)
+    x = tensor.quantized.dequantize(np.arange(limits.min, limits.max + 1)).astype(np.float64)
     gate = 1 / (1 + np.exp(-x))
     swish, slope = x * gate, gate * (1 + x * (1 - gate))
     slope[[0, -1]] = 0.0  # clipped: the bias moves nothing
@@ -89,8 +81,6 @@ def _output_statistics(
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Mean (reals) and unclipped share of each output channel over the photos."""
     tensor = walk.graph.tensors[op.output]
-    if tensor.quantization is None:
-        raise ConversionError(f"{tensor.name} is not quantized")
     outputs = walk.run(op)
     channels = tensor.shape[-1]
     limits = np.iinfo(tensor.dtype)
@@ -99,7 +89,7 @@ def _output_statistics(
         flat = output.reshape(-1, channels)
         total += flat.mean(0, dtype=np.float64)
         inside += ((flat > limits.min) & (flat < limits.max)).mean(0)
-    scale, zero_point = tensor.quantization.scale[0], tensor.quantization.zero_point[0]
+    scale, zero_point = tensor.quantized.scale[0], tensor.quantized.zero_point[0]
     mean = (total / len(outputs) - zero_point) * np.float64(scale)
     clips = op.options.get("relu6", False)
     return mean, inside / len(outputs) if clips else np.ones(channels)
@@ -107,8 +97,7 @@ def _output_statistics(
 
 def _shift_bias(graph: Graph, op: Op, shift: npt.NDArray[np.float64]) -> None:
     bias = graph.tensors[op.inputs[2]]
-    if bias.data is None or bias.quantization is None:
-        raise ConversionError(f"{bias.name} is not a quantized constant")
-    limits = np.iinfo(bias.data.dtype)
-    moved = bias.data + np.rint(shift / bias.quantization.scale.astype(np.float64))
-    bias.data = np.clip(moved, float(limits.min), float(limits.max)).astype(bias.data.dtype)
+    integers = bias.constant
+    limits = np.iinfo(integers.dtype)
+    moved = integers + np.rint(shift / bias.scales)
+    bias.data = np.clip(moved, float(limits.min), float(limits.max)).astype(integers.dtype)

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from effnet_lite.errors import ConversionError, InputError
+from effnet_lite.finite import finite
 from effnet_lite.lite.preprocessing import Pixels
 from effnet_lite.progress import Progress
 from effnet_lite.quantize.tflite.predictor import Predictor
@@ -53,10 +54,7 @@ class Fidelity:
 
     def to_json(self) -> dict[str, Any]:
         """The record of ``compare --json``."""
-        record = dataclasses.asdict(self)
-        record["agreement_interval"] = list(self.agreement_interval)
-        if not math.isfinite(self.sqnr_db):
-            record["sqnr_db"] = None  # JSON has no infinity
+        record: dict[str, Any] = finite(dataclasses.asdict(self))
         return record
 
 
@@ -108,6 +106,14 @@ def wilson_interval(successes: float, count: int, z: float = 1.96) -> tuple[floa
     return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
 
 
+def decibel(signal: float, noise: float) -> float:
+    """10·log10(signal / noise); infinite where there is no noise, or nothing at all."""
+    if not (signal and noise):
+        return math.inf
+    ratio = signal / noise
+    return 10 * math.log10(ratio) if ratio else -math.inf
+
+
 def softmax(logits: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """Along the last axis, in float64."""
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True), dtype=np.float64)
@@ -148,13 +154,12 @@ class _Sums:
             self.right_quantized += int(found.argmax() == known)
 
     def result(self) -> Fidelity:
-        sqnr = 10 * math.log10(self.signal / self.noise) if self.noise and self.signal else math.inf
         labelled = self.labelled
         return Fidelity(
             count=self.count,
             top1_agreement=self.agreed / self.count,
             agreement_interval=wilson_interval(self.agreed, self.count),
-            sqnr_db=sqnr,
+            sqnr_db=decibel(self.signal, self.noise),
             kl=max(0.0, self.kl / self.count),
             ties=self.ties,
             labelled=labelled,

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+
+from effnet_lite.errors import ConversionError
 
 OpKind = Literal[
     "CONV_2D",
@@ -28,6 +31,8 @@ OpKind = Literal[
 ]
 #: Operators whose inputs are (activation, weights, bias).
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+#: Operators that only change how a value is stored.
+CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
 
 Array = npt.NDArray[Any]
 #: Channel axis of the weights: conv (out,kh,kw,in), depthwise (1,kh,kw,out), dense (out,in).
@@ -86,6 +91,31 @@ class Tensor:
     data: Array | None = None
     quantization: Quantization | None = None
 
+    @property
+    def constant(self) -> Array:
+        """``data`` of what must have some; ConversionError otherwise."""
+        if self.data is None:
+            raise ConversionError(f"{self.name} is not a constant; expected weights of a layer")
+        return self.data
+
+    @property
+    def quantized(self) -> Quantization:
+        """``quantization`` of what must have one; ConversionError otherwise."""
+        if self.quantization is None:
+            raise ConversionError(f"{self.name} is not quantized")
+        return self.quantization
+
+    @property
+    def scales(self) -> npt.NDArray[np.float64]:
+        """``scale`` of what must be quantized, to compute with."""
+        return self.quantized.scale.astype(np.float64)
+
+    @property
+    def reals(self) -> npt.NDArray[np.float64]:
+        """What a symmetric constant along one axis, a bias, stands for, (channels,)."""
+        values: npt.NDArray[np.float64] = self.constant.astype(np.float64) * self.scales
+        return values
+
 
 @dataclasses.dataclass
 class Op:
@@ -126,6 +156,23 @@ class Graph:
     def activations(self) -> list[int]:
         """Indices of the operators' outputs, in execution order."""
         return [op.output for op in self.ops]
+
+    def multiply_adds(self, op: Op) -> int:
+        """Of one operator; 0 without weights."""
+        if op.kind not in WEIGHTED:
+            return 0
+        shape = self.tensors[op.inputs[1]].shape
+        taps = shape[1:3] if op.kind == "DEPTHWISE_CONV_2D" else shape[1:]
+        return math.prod(taps) * math.prod(self.tensors[op.output].shape)
+
+    def swish_products(self) -> dict[int, int]:
+        """x → x·σ(x), of every swish; squeeze-and-excite multiplies by the σ of something else."""
+        gates = {op.output: op.inputs[0] for op in self.ops if op.kind == "LOGISTIC"}
+        return {
+            op.inputs[0]: op.output
+            for op in self.ops
+            if op.kind == "MUL" and gates.get(op.inputs[1]) == op.inputs[0]
+        }
 
     def copy(self) -> Graph:
         """A copy that may be rewritten; the constants' arrays are shared."""

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from effnet_lite.finite import finite
 from effnet_lite.lite.preprocessing import Pixels, Preprocessing
 from effnet_lite.progress import Progress
+from effnet_lite.quantize.fidelity import decibel
 from effnet_lite.quantize.layer_weights import (
     LayerFile,
     Vector,
     WeightMatch,
-    decibel,
     match_weights,
 )
 from effnet_lite.quantize.tflite.predictor import Predictor
@@ -90,10 +90,7 @@ class LayerError:
 
     def to_json(self) -> dict[str, Any]:
         """An entry of ``layers``. None is also an infinite figure, which JSON does not have."""
-        record = dataclasses.asdict(self)
-        record["inputs"] = list(self.inputs)
-        for name in ("sqnr_db", "weights_sqnr_db", "activation_sqnr_db"):
-            record[name] = finite(record[name])
+        record: dict[str, Any] = finite(dataclasses.asdict(self))
         record["saturation"] = self.saturation.to_json() if self.saturation else None
         return record
 
@@ -154,11 +151,6 @@ def compare_layers(
         )
         for (left, _), match, layer in zip(pairs, matches, sums, strict=True)
     )
-
-
-def finite(value: float | None) -> float | None:
-    """JSON has no infinity: None stands for it."""
-    return value if value is not None and math.isfinite(value) else None
 
 
 class _Fit:

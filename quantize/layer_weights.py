@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from effnet_lite.quantize.graph import CHANNEL_AXIS, WEIGHTED, Quantization
+from effnet_lite.quantize.fidelity import decibel
+from effnet_lite.quantize.graph import CHANNEL_AXIS, CONVERSIONS, WEIGHTED, Quantization
 from effnet_lite.quantize.tflite.file import schema, unpack
 from effnet_lite.quantize.tflite.surgery import LayerName, operator_kinds, with_layer_outputs
 
@@ -36,7 +37,6 @@ _MOST_LEFT = 0.25
 
 # Each output channel comes from the same channel of the inputs, and a factor goes through.
 _PASSING = frozenset({"AVERAGE_POOL_2D", "MEAN"})
-_CONVERSIONS = frozenset({"QUANTIZE", "DEQUANTIZE"})
 _TYPES = ("FLOAT32", "FLOAT16", "INT8", "UINT8", "INT16", "INT32")
 
 
@@ -102,7 +102,7 @@ class LayerFile:
     def _origin(self, tensor: int) -> int:
         for _ in self._producers:  # no more steps than that, even in a graph that is a ring
             kind, op = self._producers.get(tensor, ("", None))
-            if kind not in _CONVERSIONS:
+            if kind not in CONVERSIONS:
                 break
             tensor = int(op.inputs[0])
         return tensor
@@ -166,14 +166,6 @@ class _Walk:
         else:
             self._scales[output] = scale, sources
         return WeightMatch(scale=scale)
-
-
-def decibel(signal: float, noise: float) -> float:
-    """10·log10(signal / noise); infinite where there is no noise, or nothing at all."""
-    if not (signal and noise):
-        return math.inf
-    ratio = signal / noise
-    return 10 * math.log10(ratio) if ratio else -math.inf
 
 
 def _match(

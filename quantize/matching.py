@@ -35,7 +35,7 @@ from effnet_lite.progress import Progress
 from effnet_lite.quantize.calibration import logits_of
 from effnet_lite.quantize.differentiable import forward
 from effnet_lite.quantize.export import Moments
-from effnet_lite.quantize.graph import WEIGHTED, Graph
+from effnet_lite.quantize.graph import Graph
 
 # The most images that get MIN_STEPS are made; fewer overfit (Lite0, 37 steps: 24.2 dB with
 # 32 and 23.0 with 16), fewer steps leave the loss high.
@@ -77,11 +77,7 @@ class Effort:
 def affordable(graph: Graph) -> Effort | None:
     """What the budgets of multiply-adds and bytes pay for; None where that is too little."""
     shapes = {op.output: graph.tensors[op.output].shape for op in graph.ops}
-    cost = sum(
-        int(np.prod(shapes[op.output][1:-1]) * np.prod(graph.tensors[op.inputs[1]].shape))
-        for op in graph.ops
-        if op.kind in WEIGHTED
-    )
+    cost = sum(graph.multiply_adds(op) for op in graph.ops)
     held = 4 * COPIES * sum(int(np.prod(shape)) for shape in shapes.values())
     turns = int(COST_BUDGET // cost)
     images = next((count for count in IMAGES if turns // count >= MIN_STEPS), 0)

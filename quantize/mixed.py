@@ -32,21 +32,28 @@ import itertools
 import math
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from effnet_lite.errors import ConversionError
 from effnet_lite.lite.preprocessing import Pixels, Preprocessing
 from effnet_lite.progress import Progress
 from effnet_lite.quantize.calibration import Ranges, logits_of
-from effnet_lite.quantize.graph import WEIGHTED, Graph, Op, OpKind, Quantization, Tensor
+from effnet_lite.quantize.graph import (
+    CONVERSIONS,
+    WEIGHTED,
+    Graph,
+    Op,
+    OpKind,
+    Quantization,
+    Tensor,
+)
 from effnet_lite.quantize.quantizer import output_quantization, quantize_bias
-from effnet_lite.quantize.tflite.runtime import Runner, TensorInfo, input_codec
+from effnet_lite.quantize.recipe import Kind
+from effnet_lite.quantize.sequential import input_encoder
+from effnet_lite.quantize.tflite.runtime import Runner
 from effnet_lite.quantize.tflite.writer import to_flatbuffer
 
-Kind = Literal["int16", "float"]
 Logits = npt.NDArray[np.float64]
 
 #: Where nothing needs to be wide. Measured before rounding and bias correction, where Lite0-2
@@ -62,7 +69,6 @@ WORK = 1.5e12  # multiply-adds
 # and write memory for each.
 ELEMENT_COST = 10
 
-_CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
 # Tensor names of export.py: block2a_expand_conv, block2a_dwconv, block2a_sigmoid,
 # block2a_se_gate, block2a_project_conv, block2a_add, stem_conv, top_activation, …
 _BLOCK = re.compile(r"(block\d+[a-z]+)_(?:(expand|se|project|add)_?)?")
@@ -129,7 +135,7 @@ def wide_layers(graph: Graph) -> tuple[str, ...]:
     return tuple(
         graph.tensors[op.output].name
         for op in graph.ops
-        if op.kind not in _CONVERSIONS and graph.tensors[op.output].dtype != "int8"
+        if op.kind not in CONVERSIONS and graph.tensors[op.output].dtype != "int8"
     )
 
 
@@ -158,11 +164,7 @@ def segments(graph: Graph) -> list[Segment]:
 
 def _cost(graph: Graph, op: Op) -> float:
     values = math.prod(graph.tensors[op.output].shape)
-    if op.kind not in WEIGHTED:
-        return float(ELEMENT_COST * values)
-    shape = graph.tensors[op.inputs[1]].shape
-    taps = math.prod(shape[1:3] if op.kind == "DEPTHWISE_CONV_2D" else shape[1:])
-    return float((ELEMENT_COST + taps) * values)
+    return float(ELEMENT_COST * values + graph.multiply_adds(op))
 
 
 def choose(
@@ -302,7 +304,7 @@ class _Widener:
         twin = Tensor(f"{source.name}_{self.dtype}", source.shape, self.dtype)
         if self.kind == "int16":
             # 128·(q - zero_point), at most 128·255 = 32640: no rounding, no clipping.
-            twin.quantization = Quantization.per_tensor(float(_scales(source)[0]) / 128)
+            twin.quantization = Quantization.per_tensor(float(source.scales[0]) / 128)
         return twin
 
     def _narrow_twin(self, tensor: int) -> Tensor:
@@ -319,26 +321,14 @@ class _Widener:
         if op.kind not in WEIGHTED:
             return
         weights, bias = (graph.tensors[index] for index in op.inputs[1:3])
-        reals = _constant(bias) * _scales(bias)
+        reals = bias.reals
         if self.kind == "int16":
-            quantize_bias(graph, op, reals, _scales(weights).astype(np.float32))
+            quantize_bias(graph, op, reals, weights.quantized.scale)
             return
         bias.data, bias.dtype, bias.quantization = reals.astype(np.float32), "float32", None
         stored = graph.add_tensor(dataclasses.replace(weights, name=f"{weights.name}_int8"))
         weights.data, weights.dtype, weights.quantization = None, "float32", None
         self.ops.append(Op("DEQUANTIZE", [stored], op.inputs[1]))
-
-
-def _scales(tensor: Tensor) -> npt.NDArray[np.float64]:
-    if tensor.quantization is None:
-        raise ConversionError(f"{tensor.name} is not quantized")
-    return tensor.quantization.scale.astype(np.float64)
-
-
-def _constant(tensor: Tensor) -> npt.NDArray[Any]:
-    if tensor.data is None:
-        raise ConversionError(f"{tensor.name} is not a constant; expected weights of a layer")
-    return tensor.data
 
 
 class _Judge:
@@ -357,7 +347,7 @@ class _Judge:
         pixels = list(photos)
         runner = Runner(to_flatbuffer(float_graph.with_outputs(logits)))
         self.wanted = _centred([runner.run(preprocessing.normalize(p)[np.newaxis]) for p in pixels])
-        encode = _encoder(quantized.tensors[quantized.inputs[0]], preprocessing)
+        encode = input_encoder(quantized, preprocessing)
         self.inputs = [encode(p) for p in pixels]
 
     def noise(self, wide: frozenset[int]) -> float:
@@ -375,12 +365,3 @@ def _centred(logits: Sequence[npt.NDArray[np.float32]]) -> Logits:
     found = np.concatenate(logits).astype(np.float64)
     centred: Logits = found - found.mean(axis=1, keepdims=True)
     return centred
-
-
-def _encoder(source: Tensor, preprocessing: Preprocessing) -> Callable[[Pixels], npt.NDArray[Any]]:
-    """How pixels become the integers of the graph's input."""
-    if source.quantization is None:
-        raise ConversionError(f"{source.name} is not quantized")
-    scale, zero_point = source.quantization.scale[0], source.quantization.zero_point[0]
-    info = TensorInfo(source.name, source.shape, source.dtype, float(scale), int(zero_point))
-    return input_codec(info, preprocessing.mean, preprocessing.std)

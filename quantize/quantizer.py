@@ -84,10 +84,7 @@ def with_constants_of(source: Graph, target: Graph) -> Graph:
             continue
         weights, bias = (source.tensors[index] for index in given.inputs[1:3])
         target.tensors[op.inputs[1]] = dataclasses.replace(weights)
-        if bias.data is None or bias.quantization is None or weights.quantization is None:
-            raise ConversionError(f"{bias.name} is not a quantized constant")
-        reals = bias.data.astype(np.float64) * bias.quantization.scale.astype(np.float64)
-        quantize_bias(target, op, reals, weights.quantization.scale)
+        quantize_bias(target, op, bias.reals, weights.quantized.scale)
     return target
 
 
@@ -105,7 +102,7 @@ def output_quantization(
     if op.kind in _FIXED_OUTPUT:
         return Quantization.per_tensor(*_FIXED_OUTPUT[op.kind][dtype])
     if op.kind in _SAME_SCALE:
-        return _quantization(graph, op.inputs[0])
+        return graph.tensors[op.inputs[0]].quantized
     return activation_quantization(ranges[op.output], dtype)
 
 
@@ -153,13 +150,13 @@ def quantize_bias(
         weight_scales: Of its weights, (channels,).
     """
     activation, bias = graph.tensors[op.inputs[0]], graph.tensors[op.inputs[2]]
-    scale = np.float64(_quantization(graph, op.inputs[0]).scale[0])
-    scales = scale * weight_scales.astype(np.float64)
+    scales = activation.scales[0] * weight_scales.astype(np.float64)
     kind = np.int64 if activation.dtype == "int16" else np.int32
     limits = np.iinfo(kind)
-    integers = np.clip(np.rint(reals / scales), float(limits.min), float(limits.max))
-    bias.data = integers.astype(kind)
-    bias.dtype, bias.quantization = bias.data.dtype.name, Quantization.per_channel(scales, 0)
+    rounded = np.rint(reals / scales)
+    integers = np.clip(rounded, float(limits.min), float(limits.max)).astype(kind)
+    bias.data, bias.dtype = integers, integers.dtype.name
+    bias.quantization = Quantization.per_channel(scales, 0)
 
 
 def weight_scales(weights: npt.NDArray[np.float32], axis: int) -> npt.NDArray[np.float32]:
@@ -254,15 +251,13 @@ def dynamic_range_weights(graph: Graph) -> Graph:
 
 def _quantize_constants(graph: Graph, op: Op) -> None:
     weights, bias = (graph.tensors[index] for index in op.inputs[1:3])
-    if weights.data is None or bias.data is None:
-        raise ConversionError(f"{weights.name} is not a constant; expected weights of a layer")
     axis = CHANNEL_AXIS[op.kind]
-    scales = weight_scales(weights.data, axis)
+    scales = weight_scales(weights.constant, axis)
     if graph.tensors[op.inputs[0]].dtype == "int8":
-        scales = np.maximum(scales, _least_scales(graph, op, bias.data))
-    weights.data = quantize_weights(weights.data, scales, axis)
+        scales = np.maximum(scales, _least_scales(graph, op, bias.constant))
+    weights.data = quantize_weights(weights.constant, scales, axis)
     weights.dtype, weights.quantization = "int8", Quantization.per_channel(scales, axis)
-    quantize_bias(graph, op, bias.data.astype(np.float64), scales)
+    quantize_bias(graph, op, bias.constant.astype(np.float64), scales)
 
 
 def _least_scales(graph: Graph, op: Op, bias: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -272,15 +267,9 @@ def _least_scales(graph: Graph, op: Op, bias: npt.NDArray[np.float32]) -> npt.ND
     in Lite0). With scales for such weights the bias would be cut to int32, and what the inputs
     add to it wrap round to the other sign.
     """
-    scale = np.float64(_quantization(graph, op.inputs[0]).scale[0])
-    return (np.abs(bias.astype(np.float64)) / (scale * MAX_BIAS)).astype(np.float32)
-
-
-def _quantization(graph: Graph, tensor: int) -> Quantization:
-    found = graph.tensors[tensor].quantization
-    if found is None:
-        raise ConversionError(f"{graph.tensors[tensor].name} is not quantized")
-    return found
+    scale = graph.tensors[op.inputs[0]].scales[0]
+    least: npt.NDArray[np.float32] = (np.abs(bias) / (scale * MAX_BIAS)).astype(np.float32)
+    return least
 
 
 def _set(tensor: Tensor, dtype: str, quantization: Quantization | None) -> None:

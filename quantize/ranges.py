@@ -104,12 +104,9 @@ def choose_ranges(
 
 def _clip_below_swish(graph: Graph, ranges: Ranges) -> None:
     """Cut the lower ends of what swish reads, in place."""
-    gates = {op.output: op.inputs[0] for op in graph.ops if op.kind == "LOGISTIC"}
-    for op in graph.ops:
-        # x·σ(x); squeeze-and-excite multiplies by the σ of something else.
-        if op.kind == "MUL" and gates.get(op.inputs[1]) == op.inputs[0]:
-            found = ranges[op.inputs[0]]
-            ranges[op.inputs[0]] = Range(max(found.low, SWISH_LOW), found.high)
+    for tensor in graph.swish_products():
+        found = ranges[tensor]
+        ranges[tensor] = Range(max(found.low, SWISH_LOW), found.high)
 
 
 def _averages(

@@ -49,7 +49,8 @@ _ALIASES = {
 #: What --max-drop climbs, the quickest first; names that get_recipe() knows.
 LADDER = ("fast", "default", "best", "best+int16")
 RANGES = ("minmax", "average", "mse", "tails")
-WIDE: tuple[Literal["int16", "float"], ...] = ("int16", "float")
+Kind = Literal["int16", "float"]
+WIDE: tuple[Kind, ...] = ("int16", "float")
 STAGES = ("stem", "equalize", "balance", "round", "bias", *WIDE)
 
 
@@ -73,7 +74,7 @@ class Recipe:
         return "+".join((f"w8a{self.activation_bits}-{self.ranges}", *self.stages))
 
     @property
-    def wide(self) -> tuple[Literal["int16", "float"], ...]:
+    def wide(self) -> tuple[Kind, ...]:
         """The type of layers that are kept wider than int8; at most one."""
         return tuple(stage for stage in WIDE if stage in self.stages)
 

@@ -59,9 +59,7 @@ def round_weights(walk: Walk, op: Op, weights: Array, seed: int = 0) -> None:
     if op.kind not in WEIGHTED or walk.graph.tensors[op.output].dtype == "float32":
         return
     tensor, bias = (walk.graph.tensors[index] for index in op.inputs[1:3])
-    if tensor.quantization is None or bias.data is None or bias.quantization is None:
-        raise ConversionError(f"{tensor.name} or its bias is not quantized")
-    scales = tensor.quantization.scale.astype(np.float64)
+    scales, reals = tensor.scales, bias.reals
     wide = weights.astype(np.float64)
     if op.kind == "DEPTHWISE_CONV_2D":
         taps = weights.shape[1] * weights.shape[2]
@@ -75,7 +73,6 @@ def round_weights(walk: Walk, op: Op, weights: Array, seed: int = 0) -> None:
         rounded, scales = round_columns(matrix, scales, hessian, SCALES, damping)
         tensor.data = rounded.reshape(weights.shape)
     tensor.quantization = Quantization.per_channel(scales, CHANNEL_AXIS[op.kind])
-    reals = bias.data.astype(np.float64) * bias.quantization.scale.astype(np.float64)
     quantize_bias(walk.graph, op, reals, tensor.quantization.scale)
 
 
@@ -191,9 +188,7 @@ def _inputs(walk: Walk, op: Op, positions: int, seed: int) -> Iterator[Array]:
     In steps of the input's scale, which cancels.
     """
     source = walk.graph.tensors[op.inputs[0]]
-    if source.quantization is None:
-        raise ConversionError(f"{source.name} is not quantized")
-    zero_point = int(source.quantization.zero_point[0])
+    zero_point = int(source.quantized.zero_point[0])
     values = walk.values[op.inputs[0]]
     wanted = max(1, positions // len(values))
     rng = np.random.default_rng(seed)

@@ -7,7 +7,7 @@ each photo, where running the whole network for each layer would be quadratic.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -39,18 +39,7 @@ class Walk:
         self, graph: Graph, photos: Iterable[Pixels], preprocessing: Preprocessing
     ) -> None:
         self.graph = graph
-        source = graph.tensors[graph.inputs[0]]
-        if source.quantization is None:
-            raise ValueError("a walk needs a quantized graph")
-        quantization = source.quantization
-        info = TensorInfo(
-            source.name,
-            source.shape,
-            source.dtype,
-            float(quantization.scale[0]),
-            int(quantization.zero_point[0]),
-        )
-        encode = input_codec(info, preprocessing.mean, preprocessing.std)
+        encode = input_encoder(graph, preprocessing)
         self.values = {graph.inputs[0]: [encode(pixels) for pixels in photos]}
         self._count = len(self.values[graph.inputs[0]])
         self._last_use = {
@@ -83,9 +72,15 @@ class Walk:
     def _constant(self, op: Op) -> Array:
         """What a DEQUANTIZE behind int8 weights gives (mixed.py), once for all photos."""
         source = self.graph.tensors[op.inputs[0]]
-        if source.data is None or source.quantization is None:
-            raise ValueError(f"{source.name} is not a quantized constant")
-        return source.quantization.dequantize(source.data)
+        return source.quantized.dequantize(source.constant)
+
+
+def input_encoder(graph: Graph, preprocessing: Preprocessing) -> Callable[[Pixels], Array]:
+    """How pixels become the integers of a quantized graph's input."""
+    source = graph.tensors[graph.inputs[0]]
+    scale, zero_point = source.quantized.scale[0], source.quantized.zero_point[0]
+    info = TensorInfo(source.name, source.shape, source.dtype, float(scale), int(zero_point))
+    return input_codec(info, preprocessing.mean, preprocessing.std)
 
 
 def single_op(graph: Graph, op: Op) -> Graph:

@@ -12,7 +12,6 @@ import dataclasses
 
 import numpy as np
 
-from effnet_lite.errors import ConversionError
 from effnet_lite.quantize.graph import CHANNEL_AXIS, WEIGHTED, Graph, Op
 from effnet_lite.quantize.statistics import Statistics, Vector
 
@@ -129,10 +128,8 @@ def _is_pointwise(graph: Graph, op: Op) -> bool:
 
 def _constants(graph: Graph, op: Op) -> tuple[Vector, Vector]:
     """Copies of an operator's weights and bias, float64, to compute with."""
-    weights, bias = (graph.tensors[index] for index in op.inputs[1:3])
-    if weights.data is None or bias.data is None:
-        raise ConversionError(f"{weights.name} is not a constant; expected weights of a layer")
-    return weights.data.astype(np.float64), bias.data.astype(np.float64)
+    weights, bias = (graph.tensors[index].constant for index in op.inputs[1:3])
+    return weights.astype(np.float64), bias.astype(np.float64)
 
 
 def _store(graph: Graph, op: Op, weights: Vector, bias: Vector) -> None:

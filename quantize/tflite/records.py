@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import types
 import typing
 from typing import Any, TypeVar
 
 from effnet_lite.errors import InputError, UsageError
+from effnet_lite.finite import finite
 
 Record = TypeVar("Record")
 
 
 def to_json(record: Any) -> str:
     """Compact JSON with sorted keys; infinities and NaN, which JSON lacks, become null."""
-    tree = _finite(dataclasses.asdict(record))
+    tree = finite(dataclasses.asdict(record))
     return json.dumps(tree, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
@@ -100,13 +100,3 @@ def _expect(true: bool, expected: str, value: Any, where: str) -> None:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
-
-
-def _finite(tree: Any) -> Any:
-    if isinstance(tree, dict):
-        return {key: _finite(value) for key, value in tree.items()}
-    if isinstance(tree, (list, tuple)):
-        return [_finite(value) for value in tree]
-    if isinstance(tree, float) and not math.isfinite(tree):
-        return None
-    return tree

@@ -6,10 +6,10 @@ import dataclasses
 from typing import Any
 
 from effnet_lite.errors import InputError
+from effnet_lite.quantize.graph import CONVERSIONS
 from effnet_lite.quantize.tflite.file import pack, schema, unpack
 
 # Operators that change how values are stored, not the values.
-_CONVERSIONS = frozenset({"QUANTIZE", "DEQUANTIZE"})
 SUFFIX = "_quantized"
 
 
@@ -35,7 +35,7 @@ def with_logits_output(model: bytes) -> bytes:
     while True:
         producer = next((op for op in subgraph.operators if tensor in list(op.outputs)), None)
         kind = kinds[producer.opcodeIndex] if producer is not None else None
-        if producer is None or kind not in _CONVERSIONS | {"SOFTMAX"}:
+        if producer is None or kind not in (*CONVERSIONS, "SOFTMAX"):
             return model
         tensor = int(producer.inputs[0])
         if kind == "SOFTMAX":
@@ -56,7 +56,7 @@ def with_layer_outputs(model: bytes) -> tuple[bytes, list[LayerName]]:
     names, outputs = [], []
     for op in subgraph.operators:
         kind = kinds[op.opcodeIndex]
-        if kind in _CONVERSIONS or len(op.outputs) != 1:
+        if kind in CONVERSIONS or len(op.outputs) != 1:
             continue
         tensor = subgraph.tensors[int(op.outputs[0])]
         shape = () if tensor.shape is None else tuple(int(side) for side in tensor.shape)

@@ -17,7 +17,7 @@ from effnet_lite.lite.variants import get_variant
 from effnet_lite.quantize import mixed
 from effnet_lite.quantize.calibration import Range, min_max, run_activations
 from effnet_lite.quantize.export import export
-from effnet_lite.quantize.graph import WEIGHTED, Graph, Quantization, Tensor
+from effnet_lite.quantize.graph import WEIGHTED
 from effnet_lite.quantize.mixed import Segment, choose, keep_wide, segments, wide_layers, widen
 from effnet_lite.quantize.quantizer import quantize
 from effnet_lite.quantize.sequential import Walk
@@ -327,11 +327,3 @@ def test_a_walk_takes_weights_that_are_widened_on_loading():
     # Kernels for weights that are no constants add up in another order.
     difference = output.quantization.dequantize(found) - outputs(result)
     assert np.abs(difference).max() <= 2 / 256
-
-
-def test_a_tensor_that_is_not_quantized_is_refused():
-    graph = Graph([Tensor("x", (1, 4)), Tensor("y", (1, 4), "int8", None, None)])
-    graph.inputs = [0]
-    with pytest.raises(mixed.ConversionError, match="not quantized"):
-        mixed._scales(graph.tensors[0])
-    assert mixed._scales(Tensor("z", (1,), "int8", None, Quantization.per_tensor(0.5)))[0] == 0.5

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +91,7 @@ def command(as_json: bool, no_check: bool, **options: Any) -> None:
                 precision=precision,
                 check=not no_check,
                 progress=progress,
-                on_rung=_report,
+                on_rung=lambda rung: _report(rung, progress),
                 **options,
             )
         except FidelityError as error:
@@ -128,12 +127,12 @@ def _print(result: ConversionResult) -> None:
     )
 
 
-def _report(rung: Rung) -> None:
+def _report(rung: Rung, bar: Bar) -> None:
     if rung.passed:  # and is what the result will say
         return
-    clear = "\r\033[K" if sys.stderr.isatty() else ""  # of the bar
+    bar.clear()
     text = f"{rung.name} does not pass: {_drop_text(rung)}, {rung.seconds:.1f} s"
-    click.echo(clear + text, err=True)
+    click.echo(text, err=True)
 
 
 def _drop_text(rung: Rung) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import click
+
+from effnet_lite.finite import finite
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
@@ -18,7 +19,7 @@ BAR_WIDTH = 28
 
 def print_json(document: Any) -> None:
     """One document on stdout; floats that JSON lacks become null."""
-    click.echo(json.dumps(_without_infinities(document), indent=2, ensure_ascii=False))
+    click.echo(json.dumps(finite(document), indent=2, ensure_ascii=False))
 
 
 class Bar:
@@ -37,7 +38,7 @@ class Bar:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._clear()
+        self.clear()
 
     def __call__(self, done: int, total: int | None, label: str) -> None:
         """Draw, at most ten times a second."""
@@ -58,7 +59,8 @@ class Bar:
             text = f"{done:,}"
         click.echo(f"\r\033[K{label:<22} {text}", nl=False, err=True)
 
-    def _clear(self) -> None:
+    def clear(self) -> None:
+        """Take the line away, so that something else can be printed."""
         if self._visible and self._label:
             click.echo("\r\033[K", nl=False, err=True)
 
@@ -77,13 +79,3 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def megabytes(count: int) -> str:
     """Bytes as 10^6."""
     return f"{count / 1e6:.2f} MB"
-
-
-def _without_infinities(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _without_infinities(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_infinities(entry) for entry in value]
-    return value
