@@ -179,7 +179,7 @@ class _Fit:
         told = np.where(np.isfinite(self._scale), self._scale, 1.0)
         varies = variance > 1e-12 * qq
         gain = np.where(varies, covariance / np.where(varies, variance, 1.0), told)
-        gain = np.where((gain > told / 2) & (gain < told * 2), gain, told)
+        gain = np.where((gain > told / 2) & (gain < told * 2), gain, told)  # 0 stays 0: a copy
         return gain.astype(np.float32), (f - gain * q).astype(np.float32)
 
 
@@ -207,7 +207,8 @@ class _Sums:
     def _store(self, real: Reals, stored: Array) -> None:
         if self._mapping:
             gain, offset = self._mapping
-            real = (real - offset) / gain
+            copy = gain == 0  # of another channel: nothing to compare
+            real = np.where(copy, 0, (real - offset) / np.where(copy, 1, gain))
         limits, zero_point = np.iinfo(stored.dtype), self._info.zero_point
         low, high = limits.min - zero_point, limits.max - zero_point
         steps = real / np.float32(self._info.scale)

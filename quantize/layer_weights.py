@@ -9,6 +9,11 @@ input channels. So in execution order, per output channel c,
 
 with W the first file's weights and W' the second's after the division by the s of what the
 layer reads. An addition passes on the s of its inputs.
+
+Stage ``stem`` (stem.py) computes a noisy channel several times, in channels that were 0. Such a
+channel's weights are another's in the first file, a depthwise layer goes on channel by channel,
+and what reads them all takes a share of each: the shares are added up, and of the copies
+themselves nothing is compared.
 """
 
 from __future__ import annotations
@@ -34,6 +39,9 @@ Vector = npt.NDArray[np.float64]
 # rounding errors leave about 1 in as many as a channel has weights to a common factor.
 _LEAST_CHANGE = 0.01
 _MOST_LEFT = 0.25
+# Cosine of a channel's weights and those that it holds, or holds no more. Rounding to 8 bits
+# leaves 0.999.
+_SAME, _OTHER = 0.99, 0.9
 
 # Each output channel comes from the same channel of the inputs, and a factor goes through.
 _PASSING = frozenset({"AVERAGE_POOL_2D", "MEAN"})
@@ -47,8 +55,8 @@ class WeightMatch:
     Attributes:
         sqnr_db: 10·log10(Σ W² / Σ (W - W')²) with the rescaling undone; None for a layer
             without weights, or with others.
-        scale: s of its output, (channels,), NaN for a channel that nothing tells it of; None
-            for a layer that is not rescaled.
+        scale: s of its output, (channels,), NaN for a channel that nothing tells it of and 0
+            for a copy of another; None for a layer that is not rescaled.
     """
 
     sqnr_db: float | None = None
@@ -132,6 +140,7 @@ class _Walk:
         self._first, self._second, self._refused = first, second, refused
         # By tensor of the second file: its scale, and the weighted layers' outputs it is from.
         self._scales: dict[int, tuple[Vector, frozenset[int]]] = {}
+        self._copies: dict[int, dict[int, int]] = {}  # by tensor: channel → of which
         self._written: set[int] = set()
         self._confirmed: set[int] = set()
         self._contradicted: set[int] = set()
@@ -148,17 +157,22 @@ class _Walk:
         sources = frozenset[int]().union(*(origin for _, origin in given))
         wanted, found = self._first.weights(left), self._second.weights(right)
         if wanted is not None and found is not None and wanted.shape == found.shape:
-            match, confirms = _match(
+            copies = self._copies.get(inputs[0], {})
+            if copies and layer.kind != "DEPTHWISE_CONV_2D":
+                found, copies = _added_up(found, copies), {}
+            match, confirms, copies = _match(
                 CHANNEL_AXIS[layer.kind],
                 wanted.astype(np.float64),
                 found.astype(np.float64),
                 given[0][0] if given else None,
                 output not in self._refused,
+                copies,
             )
             (self._confirmed if confirms else self._contradicted).update(sources)
             if match.scale is not None:
                 self._written.add(output)
                 self._scales[output] = match.scale, frozenset([output])
+                self._copies[output] = copies
             return match
         scale = _passed_on(layer, [entry for entry, _ in given], len(inputs))
         if scale is None:
@@ -169,16 +183,26 @@ class _Walk:
 
 
 def _match(
-    axis: int, wanted: Vector, found: Vector, given: Vector | None, may_scale: bool
-) -> tuple[WeightMatch, bool]:
-    """The match, and whether the layer takes back the scale of what it reads."""
+    axis: int,
+    wanted: Vector,
+    found: Vector,
+    given: Vector | None,
+    may_scale: bool,
+    copies: dict[int, int],
+) -> tuple[WeightMatch, bool, dict[int, int]]:
+    """The match, whether the layer takes back the scale of what it reads, and its copies."""
     rows, others = _rows(axis, wanted), _rows(axis, found)
     untouched = float(np.square(others - rows).sum())
     if given is not None:
         if given.shape != found.shape[-1:]:
-            return _match(axis, wanted, found, None, may_scale)[0], False
+            return _match(axis, wanted, found, None, may_scale, {})[0], False, {}
         # A channel without s is constant: its weights are as good as a bias.
-        others = _rows(axis, np.where(np.isfinite(given), found / given, wanted))
+        told = np.isfinite(given) & (given != 0)
+        others = _rows(axis, np.where(told, found / np.where(told, given, 1.0), wanted))
+    if may_scale:
+        copies = copies or _find_copies(rows, others)
+        others = others.copy()
+        others[[*copies]] = rows[[*copies]]
     power = np.square(rows).sum(1)
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = (rows * others).sum(1) / power
@@ -187,13 +211,38 @@ def _match(
     noise = float(np.square(others - rows).sum())
     left = float(np.square(others - factor * rows).sum())
     if given is not None and left >= _MOST_LEFT * untouched:
-        return _match(axis, wanted, found, None, may_scale)[0], False
+        return _match(axis, wanted, found, None, may_scale, {})[0], False, {}
     rescaled = may_scale and np.abs(factor - 1).max() > _LEAST_CHANGE and left < _MOST_LEFT * noise
-    if not rescaled:
-        return WeightMatch(decibel(float(power.sum()), noise)), True
-    noise = float(np.square(others / factor - rows).sum())
-    scale = np.where(told, 1 / factor[:, 0], np.nan)
-    return WeightMatch(decibel(float(power.sum()), noise), scale), True
+    if not rescaled and not (may_scale and copies):
+        return WeightMatch(decibel(float(power.sum()), noise)), True, {}
+    scale = np.where(told, 1 / factor[:, 0], np.nan) if rescaled else np.ones(len(rows))
+    scale[[*copies]] = 0
+    noise = float(np.square(others / (factor if rescaled else 1.0) - rows).sum())
+    return WeightMatch(decibel(float(power.sum()), noise), scale), True, copies
+
+
+def _find_copies(rows: Vector, others: Vector) -> dict[int, int]:
+    """Channels of ``others`` that hold another channel's weights, and whose."""
+    lengths = [np.linalg.norm(each, axis=1, keepdims=True) for each in (rows, others)]
+    one, other = (
+        each / np.where(length > 0, length, 1.0)
+        for each, length in zip((rows, others), lengths, strict=True)
+    )
+    own = (one * other).sum(1)
+    copies = {}
+    for channel in np.flatnonzero((own < _OTHER) & (lengths[1][:, 0] > 0)):
+        alike = np.where(own > _SAME, one @ other[channel], 0)
+        if alike.max() > _SAME:
+            copies[int(channel)] = int(alike.argmax())
+    return copies
+
+
+def _added_up(weights: Array, copies: dict[int, int]) -> Array:
+    """Weights by input channel, those of copies added to their owner's."""
+    total = weights.astype(np.float64)
+    for channel, owner in copies.items():
+        total[..., owner] += total[..., channel]
+    return total
 
 
 def _rows(axis: int, weights: Vector) -> Vector:

@@ -15,6 +15,7 @@ from effnet_lite.lite.variants import get_variant
 from effnet_lite.quantize.calibration import run_activations
 from effnet_lite.quantize.calibration_set import choose
 from effnet_lite.quantize.export import export
+from effnet_lite.quantize.layer_errors import compare_layers
 from effnet_lite.quantize.statistics import collect
 from effnet_lite.quantize.stem import HEADROOM, MOST, find_stem, refine_stem, share_out
 from effnet_lite.quantize.tflite.runtime import Runner
@@ -155,3 +156,29 @@ def test_the_worst_channel_is_copied_first():
     assert share_out(np.array([0.0, 9.0, 1.0]), [0]) == {0: 1}
     assert share_out(np.array([90.0, 0, 0, 1]), [1, 2]) == {1: 0, 2: 0}
     assert share_out(np.zeros(3), [0, 1]) == {}
+
+
+def test_compare_undoes_it(asleep):
+    """Copies and filled ranges are not errors: not of activations, and not of weights."""
+    changed, _ = asleep.refine()
+    models = [to_flatbuffer(graph) for graph in (asleep.graph, changed)]
+    first, depthwise, projection, *others = compare_layers(
+        *models, asleep.pixels, asleep.preprocessing
+    )
+    assert (first.rescaled, depthwise.rescaled, projection.rescaled) == (True, True, False)
+    for layer in (first, depthwise, projection):
+        assert layer.weights_sqnr_db > 100
+        assert layer.sqnr_db > 40
+    assert all(layer.sqnr_db > 30 for layer in others)
+
+
+def test_compare_does_not_take_a_wrong_channel_for_a_copy(asleep):
+    """A depthwise kernel that stands in a second channel too, which the projection ignores."""
+    wrong = asleep.graph.copy()
+    tensor = wrong.tensors[wrong.ops[1].inputs[1]]
+    tensor.data = tensor.data.copy()
+    tensor.data[..., 2] = tensor.data[..., 3]
+    models = [to_flatbuffer(graph) for graph in (asleep.graph, wrong)]
+    found = compare_layers(*models, asleep.pixels, asleep.preprocessing)[1]
+    assert not found.rescaled
+    assert found.weights_sqnr_db < 20

@@ -86,8 +86,9 @@ def _print(result: Comparison, all_layers: bool) -> None:
     )
     if any(layer.rescaled for layer in layers):
         click.echo(
-            "* the file stores this tensor's channels rescaled (stage equalize); compared after"
-            "\n  the best scale and offset a channel, without which the figures mean nothing."
+            "* the file stores this tensor's channels rescaled (stages stem, equalize, balance);"
+            "\n  compared after the best scale and offset a channel, without which the figures mean"
+            "\n  nothing."
         )
     drop = result.largest_drop()
     if drop:
