@@ -34,7 +34,7 @@ from effnet_lite.quantize.tflite.predictor import Predictor
 from effnet_lite.quantize.tflite.runtime import available_cpus, find_runtime
 from effnet_lite.quantize.tflite.surgery import with_logits_output
 
-BASE = "w8a8-mse+equalize+round+bias"
+BASE = "default"
 RECIPES = (BASE, f"{BASE}+int16", f"{BASE}+float", "w8a16-minmax")
 FLOAT = "float32"
 COLUMNS = "{:<36} {:>10} {:>5} {:>8} {:>7} {:>7} {:>8}  {:<18} {}"
