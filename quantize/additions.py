@@ -35,7 +35,7 @@ def share_scales(graph: Graph, ranges: Ranges, gains: Gains) -> None:
     Args:
         graph: Float32.
         ranges: Of all its activations; changed.
-        gains: Of all its activations, from :func:`sensitivity.error_gains`.
+        gains: Of the tensors of its streams, from :func:`sensitivity.error_gains`.
     """
     for stream in residual_streams(graph):
         chain = _chain(stream)

@@ -36,13 +36,20 @@ STEPS = 400
 LEARNING_RATE = 0.03
 
 
+def weighed(graph: Graph) -> set[int]:
+    """The activations whose gains decide: of the streams, and of the layers that read them."""
+    streams = residual_streams(graph)
+    written = {op.output for stream in streams for op in stream.readers}
+    return written.union(*(stream.tensors for stream in streams))
+
+
 def balance(graph: Graph, statistics: Statistics, gains: Gains) -> tuple[Graph, Statistics, Gains]:
     """Shift and rescale the channels of every residual stream.
 
     Args:
         graph: Float32; left as it is.
         statistics: Of all its activations.
-        gains: Of all its activations, from :func:`sensitivity.error_gains`.
+        gains: Of the activations that are :func:`weighed`, from :func:`sensitivity.error_gains`.
 
     Returns:
         A graph of the same function, and the statistics and gains of its tensors.
@@ -65,6 +72,8 @@ class _Noise:
         self.start, self.unit = equal_ranges(statistics, stream)
         self.readers = []
         for op in stream.readers:
+            if op.kind == "DEPTHWISE_CONV_2D":
+                continue  # each row has one channel's weights: what s does to the step cancels
             weights = np.abs(np.asarray(graph.tensors[op.inputs[1]].data, np.float64))
             # Kernels wider than one pixel: the largest of a channel's taps.
             rows = weights.reshape(len(weights), -1, weights.shape[-1]).max(1)
@@ -116,7 +125,8 @@ class _Noise:
             scaled = rows * scale
             largest = scaled.argmax(1)
             steps = scaled[np.arange(len(rows)), largest]
-            squares = (known.square - 2 * offset * known.mean + offset**2) / scale**2
+            moment = known.square - 2 * offset * known.mean + offset**2
+            squares = np.maximum(moment, 0) / scale**2  # rounding may take it below 0
             power, met = float(gain @ steps**2) / (12 * 127**2), float(squares.sum())
             total += power * met
             np.add.at(by_scale, largest, 2 * gain * steps**2 / (12 * 127**2) * met)

@@ -6,7 +6,7 @@ from effnet_lite.lite.keras import import_tensorflow
 from effnet_lite.lite.preprocessing import Preprocessing
 from effnet_lite.progress import Progress
 from effnet_lite.quantize.additions import share_scales
-from effnet_lite.quantize.balance import balance
+from effnet_lite.quantize.balance import balance, weighed
 from effnet_lite.quantize.bias_correction import activated, correct
 from effnet_lite.quantize.calibration import Range, Ranges, logits_of, run_activations
 from effnet_lite.quantize.calibration_set import CalibrationSet
@@ -66,7 +66,7 @@ def run_recipe(
         graph, statistics = equalize(graph, statistics)
     gains: Gains | None = None
     if "balance" in recipe.stages:
-        gains = error_gains(graph, images, preprocessing, seed, progress)
+        gains = error_gains(graph, images, preprocessing, seed, progress, weighed(graph))
         graph, statistics, gains = balance(graph, statistics, gains)
     activations = run_activations(graph, images.pixels(preprocessing), preprocessing)
     ranges = choose_ranges(recipe, graph, statistics, activations, progress, images.count)

@@ -13,7 +13,7 @@ activations at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,7 @@ def error_gains(
     preprocessing: Preprocessing,
     seed: int = 0,
     progress: Progress | None = None,
+    tensors: Collection[int] | None = None,
 ) -> Gains:
     """What a unit of error variance in each channel adds to the logits' error power.
 
@@ -51,6 +52,8 @@ def error_gains(
         preprocessing: Of the network.
         seed: Of the probes.
         progress: Called after each batch.
+        tensors: Which activations' gains; None for all. Each takes memory, several times its
+            own size.
 
     Returns:
         By activation, (channels,), 0 or more.
@@ -63,11 +66,11 @@ def error_gains(
     elements = sum(int(np.prod(graph.tensors[tensor].shape)) for tensor in graph.activations())
     count = min(images.count, max(4, TOTAL_ELEMENTS // elements))
     batch = min(count, max(1, BATCH_ELEMENTS // elements))
+    shapes = {op.output: graph.tensors[op.output].shape[1:] for op in graph.ops
+              if tensors is None or op.output in tensors}  # fmt: skip
 
     def squares(inputs, signs):  # type: ignore[no-untyped-def]
-        nudges = {
-            op.output: tf.zeros((batch, *graph.tensors[op.output].shape[1:])) for op in graph.ops
-        }
+        nudges = {tensor: tf.zeros((batch, *shape)) for tensor, shape in shapes.items()}
         with tf.GradientTape() as tape:
             tape.watch(nudges)
             answers = forward(graph, inputs, nudges).outputs[logits]
@@ -82,7 +85,7 @@ def error_gains(
 
     traced = tf.function(squares, autograph=False)
     rng = np.random.default_rng(seed)
-    sums = {op.output: np.zeros(graph.tensors[op.output].shape[-1]) for op in graph.ops}
+    sums = {tensor: np.zeros(shape[-1]) for tensor, shape in shapes.items()}
     done = 0
     for inputs in _batches(images, preprocessing, count, batch):
         for _ in range(PROBES):

@@ -14,7 +14,7 @@ from effnet_lite.lite import keras
 from effnet_lite.lite.architecture import architecture
 from effnet_lite.lite.preprocessing import preprocessing_for
 from effnet_lite.lite.variants import get_variant
-from effnet_lite.quantize.balance import _Noise, balance
+from effnet_lite.quantize.balance import _Noise, balance, weighed
 from effnet_lite.quantize.calibration import logits_of, run_activations
 from effnet_lite.quantize.calibration_set import choose
 from effnet_lite.quantize.differentiable import forward
@@ -26,6 +26,9 @@ from effnet_lite.quantize.statistics import collect
 from effnet_lite.quantize.streams import residual_streams
 from effnet_lite.quantize.tflite.runtime import Runner
 from effnet_lite.quantize.tflite.writer import to_flatbuffer
+
+#: Its second block expands nothing: a depthwise layer reads a stream.
+B_DEEP = "b-w0.35-d1.1-s32"
 
 
 class Case:
@@ -95,6 +98,24 @@ def test_the_gain_of_the_logits_themselves(case):
     assert it.gains[logits_of(it.graph)].mean() == pytest.approx(0.9, rel=0.1)
 
 
+def test_gains_of_some_are_those_of_all(case):
+    it = case(B_DEEP)
+    assert any(
+        op.kind == "DEPTHWISE_CONV_2D" for s in residual_streams(it.graph) for op in s.readers
+    )
+    wanted = weighed(it.graph)
+    some = error_gains(it.graph, it.images, it.preprocessing, tensors=wanted)
+    assert some.keys() == wanted
+    for tensor, gains in some.items():
+        np.testing.assert_allclose(gains, it.gains[tensor], rtol=1e-4)
+    changed, _, after = balance(it.graph, it.statistics, some)
+    same, _, full = balance(it.graph, it.statistics, it.gains)
+    for one, other in zip(changed.tensors, same.tensors, strict=True):
+        if one.data is not None:
+            np.testing.assert_allclose(one.data, other.data, rtol=1e-2, atol=1e-5)
+    assert after.keys() < full.keys()
+
+
 def test_gains_repeat_with_the_seed(case):
     it = case(LITE)
     again = error_gains(it.graph, it.images, it.preprocessing)
@@ -104,7 +125,7 @@ def test_gains_repeat_with_the_seed(case):
     assert not np.array_equal(it.gains[stem], other[stem])
 
 
-@pytest.mark.parametrize("name", [LITE, B])
+@pytest.mark.parametrize("name", [LITE, B, B_DEEP])
 def test_the_function_stays(case, name):
     it = case(name)
     changed, _, _ = balance(it.graph, it.statistics, it.gains)
@@ -124,8 +145,9 @@ def test_the_new_statistics_are_those_of_the_new_graph(case):
             )
 
 
-def test_the_gradient_is_the_functions(case):
-    it = case(LITE)
+@pytest.mark.parametrize("name", [LITE, B_DEEP])
+def test_the_gradient_is_the_functions(case, name):
+    it = case(name)
     rng = np.random.default_rng(1)
     for stream in residual_streams(it.graph):
         noise = _Noise(it.graph, it.statistics, it.gains, stream)
