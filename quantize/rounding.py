@@ -13,8 +13,8 @@ Depthwise layers have one small H a channel, of the kernel's taps.
 
 Where the integers fall is chance, and each channel has a scale of its own: of several scales,
 a little wider each than the weights need, every channel keeps the one whose integers leave the
-least error. On Lite1 (measured) that takes 0.5 to 3 dB off the error of depthwise layers and
-0.1 to 1.6 dB off that of the others, most where a sum has few inputs.
+least error. On Lite1 (measured, 21 scales from 0.9 to 1.1) that takes 0.5 to 3 dB off the error
+of depthwise layers and 0.1 to 1.6 dB off that of the others, most where a sum has few inputs.
 """
 
 from __future__ import annotations
