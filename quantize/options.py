@@ -45,4 +45,9 @@ def recipe_for(recipe: str | Recipe | None, precision: str, family: str) -> Reci
     says_bits = isinstance(recipe, str) and recipe.startswith("w8a")
     if says_bits and parsed.activation_bits != bits:
         raise UsageError(f"recipe {recipe} and --{precision} contradict each other")
+    if bits == 16 and parsed.wide:
+        raise UsageError(
+            f"recipe {recipe}: {parsed.wide[0]} keeps layers wider that int8 costs most; with "
+            f"--{precision} all are: leave it out"
+        )
     return parsed.with_activation_bits(bits)

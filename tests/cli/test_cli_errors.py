@@ -188,6 +188,8 @@ def test_imagenet_weights_of_a_custom_variant(cli, tmp_path):
         (("--input", "uint16"), "unknown input type"),
         (("--head", "sigmoid"), "unknown head"),
         (("--recipe", "magic"), "unknown recipe"),
+        (("--recipe", "default+magic"), "stage 'magic' is unknown"),
+        (("--int16x8", "--recipe", "best+float"), "with --int16x8 all are"),
         (("--size", 16), "32 to 2048"),
         (("--seed", -1), "seed must be 0 or more"),
         (("--classes", -1), "number of classes"),
