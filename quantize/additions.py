@@ -22,12 +22,10 @@ import dataclasses
 
 import numpy as np
 
-from effnet_lite.quantize.calibration import Range, Ranges
+from effnet_lite.quantize.calibration import INT8_STEPS, Range, Ranges
 from effnet_lite.quantize.graph import Graph
 from effnet_lite.quantize.sensitivity import Gains
 from effnet_lite.quantize.streams import Stream, residual_streams
-
-STEPS = 255  # of int8
 
 
 def share_scales(graph: Graph, ranges: Ranges, gains: Gains) -> None:
@@ -77,12 +75,12 @@ def _cheapest(chain: _Chain, ranges: Ranges, gains: Gains) -> list[list[int]]:
         return chain.sums[start:stop] + inner
 
     def cost(start: int, stop: int) -> float:
-        width = max(_width(ranges[tensor]) for tensor in members(start, stop))
+        width = max(ranges[tensor].with_zero().width for tensor in members(start, stop))
         rounded = [chain.sums[start], *members(start, stop)[stop - start :]]
         total = sum(float(gains[tensor].sum()) for tensor in rounded) * width**2
         before = chain.added[start]
         if before is not None:
-            total += float(gains[before].sum()) * _width(ranges[before]) ** 2
+            total += float(gains[before].sum()) * ranges[before].with_zero().width ** 2
         return total
 
     count = len(chain.sums)
@@ -101,14 +99,10 @@ def _cheapest(chain: _Chain, ranges: Ranges, gains: Gains) -> list[list[int]]:
 
 def _widen(tensors: list[int], ranges: Ranges) -> None:
     """Give all the widest one's width, on both sides alike, with 0 on a step."""
-    width = max(_width(ranges[tensor]) for tensor in tensors)
+    width = max(ranges[tensor].with_zero().width for tensor in tensors)
     for tensor in tensors:
-        low = min(ranges[tensor].low, 0.0) - (width - _width(ranges[tensor])) / 2
-        steps = min(max(round(-low / width * STEPS), 0), STEPS)
-        low = -steps * width / STEPS
+        covered = ranges[tensor].with_zero()
+        low = covered.low - (width - covered.width) / 2
+        steps = min(max(round(-low / width * INT8_STEPS), 0), INT8_STEPS)
+        low = -steps * width / INT8_STEPS
         ranges[tensor] = Range(low, low + width)
-
-
-def _width(wanted: Range) -> float:
-    """Of what int8 covers: 0 is always in it."""
-    return max(wanted.high, 0.0) - min(wanted.low, 0.0)

@@ -11,23 +11,21 @@ x', and over the layers r that read it, where W_rj = max_c |w_jc s_c| sets the s
 M_r = Σ_c E[x'_c²] is what its rounding errors meet. The first sum wants channels that fill the
 range, the second weights of equal size; κ is how much of the error rounding.py leaves (0.6).
 White rounding noise of variance step²/12: Widrow & Kollár, "Quantization Noise" (2008). The
-function of the network stays the same. Lite1 gains 0.4 dB over ``equalize`` (measured).
+function of the network stays the same. Lite1 gained 0.4 dB over ``equalize`` with ``minmax``
+ranges; with ``tails``, which both take in the recipes, they are within 0.1 dB of each other, and
+KL is up to .0002 lower (Lite0-2, measured on 500 photos).
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from effnet_lite.quantize.calibration import INT8_STEPS
 from effnet_lite.quantize.equalization import equal_ranges
 from effnet_lite.quantize.graph import Graph
 from effnet_lite.quantize.sensitivity import Gains
 from effnet_lite.quantize.statistics import Statistics, Vector
-from effnet_lite.quantize.streams import (
-    Offsets,
-    Stream,
-    rescale,
-    residual_streams,
-)
+from effnet_lite.quantize.streams import Offsets, Stream, constants_of, rescale, residual_streams
 
 ROUNDING_SHARE = 0.6  # κ
 STEPS = 400
@@ -74,7 +72,7 @@ class _Noise:
         for op in stream.readers:
             if op.kind == "DEPTHWISE_CONV_2D":
                 continue  # each row has one channel's weights: what s does to the step cancels
-            weights = np.abs(np.asarray(graph.tensors[op.inputs[1]].data, np.float64))
+            weights = np.abs(constants_of(graph, op)[0])
             # Kernels wider than one pixel: the largest of a channel's taps.
             rows = weights.reshape(len(weights), -1, weights.shape[-1]).max(1)
             taps = weights[0].size // weights.shape[-1]
@@ -113,9 +111,9 @@ class _Noise:
             high, low = (known.high - offset) / scale, (known.low - offset) / scale
             top, bottom = int(high.argmax()), int(low.argmin())
             width = high[top] - low[bottom]
-            spread = float(gain @ scale**2) / (12 * 255**2)
+            spread = float(gain @ scale**2) / (12 * INT8_STEPS**2)
             total += width**2 * spread
-            by_scale += width**2 / (12 * 255**2) * 2 * gain * scale**2
+            by_scale += width**2 / (12 * INT8_STEPS**2) * 2 * gain * scale**2
             by_scale[top] -= 2 * width * spread * high[top]
             by_scale[bottom] += 2 * width * spread * low[bottom]
             by_offset[tensor][top] -= 2 * width * spread / scale[top]

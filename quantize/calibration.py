@@ -14,6 +14,9 @@ from effnet_lite.quantize.statistics import Statistics
 from effnet_lite.quantize.tflite.runtime import Runner
 from effnet_lite.quantize.tflite.writer import to_flatbuffer
 
+#: From the smallest to the largest integer.
+INT8_STEPS = 255
+
 
 @dataclasses.dataclass(frozen=True)
 class Range:
@@ -22,9 +25,14 @@ class Range:
     low: float
     high: float
 
-    def widened(self, factor: float) -> Range:
-        """The same centre of zero, both ends moved out by ``factor``."""
-        return Range(self.low * factor, self.high * factor)
+    def with_zero(self) -> Range:
+        """What a quantized tensor covers: 0, which padding is, is always in it."""
+        return Range(min(self.low, 0.0), max(self.high, 0.0))
+
+    @property
+    def width(self) -> float:
+        """From end to end."""
+        return self.high - self.low
 
 
 Ranges = dict[int, Range]

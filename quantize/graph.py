@@ -157,6 +157,10 @@ class Graph:
         """Indices of the operators' outputs, in execution order."""
         return [op.output for op in self.ops]
 
+    def elements(self) -> int:
+        """Values of all activations together."""
+        return sum(math.prod(self.tensors[tensor].shape) for tensor in self.activations())
+
     def multiply_adds(self, op: Op) -> int:
         """Of one operator; 0 without weights."""
         if op.kind not in WEIGHTED:

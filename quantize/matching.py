@@ -76,9 +76,8 @@ class Effort:
 
 def affordable(graph: Graph) -> Effort | None:
     """What the budgets of multiply-adds and bytes pay for; None where that is too little."""
-    shapes = {op.output: graph.tensors[op.output].shape for op in graph.ops}
     cost = sum(graph.multiply_adds(op) for op in graph.ops)
-    held = 4 * COPIES * sum(int(np.prod(shape)) for shape in shapes.values())
+    held = 4 * COPIES * graph.elements()
     turns = int(COST_BUDGET // cost)
     images = next((count for count in IMAGES if turns // count >= MIN_STEPS), 0)
     if not images or held > MEMORY_BUDGET:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from effnet_lite.errors import ConversionError
 from effnet_lite.lite.preprocessing import Preprocessing
-from effnet_lite.quantize.calibration import Range, Ranges
+from effnet_lite.quantize.calibration import INT8_STEPS, Range, Ranges
 from effnet_lite.quantize.graph import (
     CHANNEL_AXIS,
     WEIGHTED,
@@ -112,7 +112,8 @@ def activation_quantization(wanted: Range, dtype: ActivationType) -> Quantizatio
     int8: ``scale = (high - low) / 255``, ``zero_point = round(-128 - low / scale)``;
     int16: ``scale = max(|low|, |high|) / 32767``, zero point 0.
     """
-    low, high = min(wanted.low, 0.0), max(wanted.high, 0.0)
+    covered = wanted.with_zero()
+    low, high = covered.low, covered.high
     if not np.isfinite([low, high]).all():
         raise ConversionError(
             "an activation is infinite or not a number on the calibration photos; "
@@ -120,7 +121,7 @@ def activation_quantization(wanted: Range, dtype: ActivationType) -> Quantizatio
         )
     if dtype == "int16":
         return Quantization.per_tensor(max(-low, high, 1e-9) / 32767)
-    scale = max(high - low, 1e-9) / 255
+    scale = max(covered.width, 1e-9) / INT8_STEPS
     return Quantization.per_tensor(scale, int(np.clip(np.rint(-128 - low / scale), -128, 127)))
 
 

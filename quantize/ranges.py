@@ -42,7 +42,14 @@ from collections.abc import Iterable
 import numpy as np
 
 from effnet_lite.progress import Progress
-from effnet_lite.quantize.calibration import Range, Ranges, logits_of, min_max, with_relu6
+from effnet_lite.quantize.calibration import (
+    INT8_STEPS,
+    Range,
+    Ranges,
+    logits_of,
+    min_max,
+    with_relu6,
+)
 from effnet_lite.quantize.graph import Array, Graph
 from effnet_lite.quantize.histograms import Histogram
 from effnet_lite.quantize.recipe import Recipe
@@ -177,8 +184,9 @@ def least_expected_error(seen: Range, statistics: ChannelStatistics, values: int
         statistics: Of the activation.
         values: How many values an image has.
     """
-    low, high = min(seen.low, 0.0), max(seen.high, 0.0)
-    floor = MIN_TAIL * (high - low)
+    covered = seen.with_zero()
+    low, high = covered.low, covered.high
+    floor = MIN_TAIL * covered.width
 
     def beyond(ends: Vector, mean: Vector, deviation: Vector) -> Vector:
         width = np.maximum(deviation * np.sqrt(6) / np.pi, floor)
@@ -191,7 +199,7 @@ def least_expected_error(seen: Range, statistics: ChannelStatistics, values: int
     below = beyond(-low * ENDS, -statistics.low_mean, statistics.low_deviation)
     if low > statistics.low.min():  # cut in front of swish: nothing below matters
         below = np.where(ENDS == 1, 0.0, np.inf)
-    step = (high * ENDS[:, np.newaxis] - low * ENDS) / 255
+    step = (high * ENDS[:, np.newaxis] - low * ENDS) / INT8_STEPS
     errors = values * step**2 / 12 + above[:, np.newaxis] + below
     top, bottom = np.unravel_index(errors.argmin(), errors.shape)
     return Range(float(low * ENDS[bottom]), float(high * ENDS[top]))
@@ -199,7 +207,7 @@ def least_expected_error(seen: Range, statistics: ChannelStatistics, values: int
 
 def _is_searchable(widest: Range) -> bool:
     # A tensor of zeros has no range to search; what is not finite, the quantizer refuses.
-    return MIN_WIDTH < max(widest.high, 0.0) - min(widest.low, 0.0) < np.inf
+    return MIN_WIDTH < widest.with_zero().width < np.inf
 
 
 def least_error(histogram: Histogram) -> Range:

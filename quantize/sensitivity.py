@@ -63,7 +63,7 @@ def error_gains(
     """
     tf = import_tensorflow()
     logits = logits_of(graph)
-    elements = sum(int(np.prod(graph.tensors[tensor].shape)) for tensor in graph.activations())
+    elements = graph.elements()
     count = min(images.count, max(4, TOTAL_ELEMENTS // elements))
     batch = min(count, max(1, BATCH_ELEMENTS // elements))
     shapes = {op.output: graph.tensors[op.output].shape[1:] for op in graph.ops

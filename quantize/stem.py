@@ -31,11 +31,17 @@ import numpy.typing as npt
 
 from effnet_lite.lite.preprocessing import Pixels, Preprocessing
 from effnet_lite.progress import Progress
-from effnet_lite.quantize.calibration import logits_of, run_activations
+from effnet_lite.quantize.calibration import INT8_STEPS, logits_of, run_activations
 from effnet_lite.quantize.calibration_set import CalibrationSet
-from effnet_lite.quantize.graph import Array, Graph, Op
+from effnet_lite.quantize.graph import Graph, Op
 from effnet_lite.quantize.statistics import Statistics, Vector, collect
-from effnet_lite.quantize.streams import divide_output, multiply_input
+from effnet_lite.quantize.streams import (
+    constants_of,
+    divide_output,
+    is_pointwise,
+    multiply_input,
+    store_constants,
+)
 from effnet_lite.quantize.tflite.runtime import Runner
 from effnet_lite.quantize.tflite.writer import to_flatbuffer
 
@@ -44,7 +50,6 @@ from effnet_lite.quantize.tflite.writer import to_flatbuffer
 HEADROOM, MOST = 1.03, 3.0
 # Images that the channels' errors are measured on: their order is the same from image to image.
 IMAGES = 8
-STEPS = 255  # of int8, over the whole range
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,9 +71,9 @@ def find_stem(graph: Graph) -> Stem | None:
             return None
         found.append(readers[0])
         following = readers[0].output
-    first, _, projection = found
-    pointwise = graph.tensors[projection.inputs[1]].shape[1:3] == (1, 1)
-    return Stem(*found) if first.options.get("relu6") and pointwise else None
+    stem = Stem(*found)
+    fits = stem.first.options.get("relu6") and is_pointwise(graph, stem.projection)
+    return stem if fits else None
 
 
 def refine_stem(
@@ -97,7 +102,7 @@ def refine_stem(
     _fill_range(result, found, stem)
     dead = _dead_channels(result, stem, preprocessing)
     if len(dead):
-        step = min(float(found[stem.first.output].high.max()), 6.0) / STEPS
+        step = min(float(found[stem.first.output].high.max()), 6.0) / INT8_STEPS
         some = list(images.pixels(preprocessing, IMAGES))
         errors = _rounding_errors(result, stem, some, preprocessing, step, progress)
         errors[dead] = 0
@@ -139,7 +144,7 @@ def _fill_range(graph: Graph, statistics: Statistics, stem: Stem) -> None:
 
 def _dead_channels(graph: Graph, stem: Stem, preprocessing: Preprocessing) -> npt.NDArray[np.intp]:
     """Channels of the first layer that are 0 whatever the pixels are."""
-    weights, bias = (_constant(graph, stem.first, place) for place in (1, 2))
+    weights, bias = constants_of(graph, stem.first)
     ends = [preprocessing.normalize(np.full(3, pixel)).astype(np.float64) for pixel in (0, 255)]
     most = np.maximum(*(weights * end for end in ends)).reshape(len(bias), -1)
     # Zero padding may stand in for any pixel.
@@ -178,11 +183,12 @@ def _rounding_errors(
 
 def _copy(graph: Graph, stem: Stem, owners: dict[int, int], step: float) -> None:
     """Make the channels copies, in place: key of value."""
-    first, first_bias = (_constant(graph, stem.first, place) for place in (1, 2))
-    taps, taps_bias = (_constant(graph, stem.depthwise, place) for place in (1, 2))
-    reads, reads_bias = (_constant(graph, stem.projection, place) for place in (1, 2))
+    first, first_bias = constants_of(graph, stem.first)
+    taps, taps_bias = constants_of(graph, stem.depthwise)
+    reads, reads_bias = constants_of(graph, stem.projection)
+    clips = stem.depthwise.options.get("relu6")
     for channel in owners:  # what they gave so far was the same everywhere
-        gave = np.clip(taps_bias[channel], 0, 6) if _clips(stem.depthwise) else taps_bias[channel]
+        gave = np.clip(taps_bias[channel], 0, 6) if clips else taps_bias[channel]
         reads_bias += reads[..., channel].reshape(len(reads), -1).sum(1) * gave
     for owner in set(owners.values()):
         group = [owner, *(channel for channel, of in owners.items() if of == owner)]
@@ -193,19 +199,6 @@ def _copy(graph: Graph, stem: Stem, owners: dict[int, int], step: float) -> None
             taps[..., channel] = taps[..., owner]
             # Padding stays 0, so that along the border the offset is taken back in part only.
             taps_bias[channel] = taps_bias[owner] - offset * taps[..., owner].sum()
-    for op, weights, bias in (
-        (stem.first, first, first_bias),
-        (stem.depthwise, taps, taps_bias),
-        (stem.projection, reads, reads_bias),
-    ):
-        graph.tensors[op.inputs[1]].data = weights.astype(np.float32)
-        graph.tensors[op.inputs[2]].data = bias.astype(np.float32)
-
-
-def _clips(op: Op) -> bool:
-    return bool(op.options.get("relu6"))
-
-
-def _constant(graph: Graph, op: Op, place: int) -> Array:
-    """A float64 copy of the operator's weights (1) or bias (2)."""
-    return np.asarray(graph.tensors[op.inputs[place]].data, np.float64).copy()
+    store_constants(graph, stem.first, first, first_bias)
+    store_constants(graph, stem.depthwise, taps, taps_bias)
+    store_constants(graph, stem.projection, reads, reads_bias)

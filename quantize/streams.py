@@ -93,18 +93,19 @@ def rescale(
 
 def divide_output(graph: Graph, op: Op, offset: Vector | float, scale: Vector) -> None:
     """Make the operator write ``(x - offset) / scale``."""
-    weights, bias = _constants(graph, op)
+    weights, bias = constants_of(graph, op)
     shape = [1] * weights.ndim
     shape[CHANNEL_AXIS[op.kind]] = -1
-    _store(graph, op, weights / scale.reshape(shape), (bias - offset) / scale)
+    store_constants(graph, op, weights / scale.reshape(shape), (bias - offset) / scale)
 
 
 def multiply_input(graph: Graph, op: Op, offset: Vector, scale: Vector) -> None:
     """Make the operator read ``(x - offset) / scale`` and compute what it did from x."""
-    weights, bias = _constants(graph, op)
+    weights, bias = constants_of(graph, op)
     if offset.any():  # only 1x1 convolutions and dense layers
         bias = bias + weights.reshape(len(bias), -1) @ offset
-    _store(graph, op, weights * scale, bias)  # the input channel is the last axis of all three
+    # The input channel is the last axis of all three kinds of weights.
+    store_constants(graph, op, weights * scale, bias)
 
 
 def _stream(graph: Graph, ops: list[Op]) -> Stream | None:
@@ -118,21 +119,22 @@ def _stream(graph: Graph, ops: list[Op]) -> Stream | None:
     readers = tuple(op for op in graph.ops if op.kind != "ADD" and tensors.intersection(op.inputs))
     if not readers or any(op.kind not in WEIGHTED or op.inputs[0] not in tensors for op in readers):
         return None
-    return Stream(producers, additions, readers, all(_is_pointwise(graph, op) for op in readers))
+    return Stream(producers, additions, readers, all(is_pointwise(graph, op) for op in readers))
 
 
-def _is_pointwise(graph: Graph, op: Op) -> bool:
+def is_pointwise(graph: Graph, op: Op) -> bool:
+    """Whether the operator reads one position for each that it writes."""
     shape = graph.tensors[op.inputs[1]].shape
     return op.kind == "FULLY_CONNECTED" or (op.kind == "CONV_2D" and shape[1:3] == (1, 1))
 
 
-def _constants(graph: Graph, op: Op) -> tuple[Vector, Vector]:
+def constants_of(graph: Graph, op: Op) -> tuple[Vector, Vector]:
     """Copies of an operator's weights and bias, float64, to compute with."""
     weights, bias = (graph.tensors[index].constant for index in op.inputs[1:3])
     return weights.astype(np.float64), bias.astype(np.float64)
 
 
-def _store(graph: Graph, op: Op, weights: Vector, bias: Vector) -> None:
+def store_constants(graph: Graph, op: Op, weights: Vector, bias: Vector) -> None:
     """Put an operator's weights and bias back as float32."""
     graph.tensors[op.inputs[1]].data = weights.astype(np.float32)
     graph.tensors[op.inputs[2]].data = bias.astype(np.float32)

@@ -24,7 +24,7 @@ from effnet_lite.benchmark.latency import processor
 from effnet_lite.benchmark.scripts._interleaved import interleave, ratio
 from effnet_lite.benchmark.scripts._trial import RememberingPredictor
 from effnet_lite.errors import EffnetLiteError
-from effnet_lite.lite.photos import find_photos
+from effnet_lite.lite.photos import find_photos, known_classes
 from effnet_lite.lite.preprocessing import Pixels
 from effnet_lite.quantize.convert import convert
 from effnet_lite.quantize.fidelity import Fidelity, measure
@@ -76,11 +76,9 @@ def table(options: argparse.Namespace, folder: Path) -> None:
              "check": False}  # fmt: skip
     convert(precision=FLOAT, output=float_path, **given)
     judge = RememberingPredictor(with_logits_output(read_model(float_path)))
-    photos = find_photos(options.data).paths
-    pixels = [judge.preprocessing.pixels(path) for path in photos]
-    names = list(read_labels(read_model(float_path)) or ())
-    classes = [names.index(path.parent.name) if path.parent.name in names else None
-               for path in photos]  # fmt: skip
+    photos = find_photos(options.data)
+    pixels = [judge.preprocessing.pixels(path) for path in photos.paths]
+    classes = known_classes(photos, options.data, read_labels(read_model(float_path)))
     print(COLUMNS.format("recipe", "bytes", "ops +", "SQNR dB", "KL", "agree %", "top-1 %",
                          "latency (95 %)*", "wide"))  # fmt: skip
     first: Inspection | None = None

@@ -7,18 +7,16 @@ import itertools
 import numpy as np
 import pytest
 from conftest import LITE
+from mild_network import MildNetwork
 from numpy_network import mild_weights
 
 from effnet_lite.lite.architecture import architecture
-from effnet_lite.lite.preprocessing import preprocessing_for
 from effnet_lite.lite.variants import get_variant
 from effnet_lite.quantize.additions import _chain, _cheapest, share_scales
-from effnet_lite.quantize.calibration import Range, min_max, run_activations
-from effnet_lite.quantize.calibration_set import choose
+from effnet_lite.quantize.calibration import Range, min_max
 from effnet_lite.quantize.export import export
 from effnet_lite.quantize.quantizer import quantize
 from effnet_lite.quantize.sequential import Walk
-from effnet_lite.quantize.statistics import collect
 from effnet_lite.quantize.streams import residual_streams
 
 DEEP = "lite-w0.35-d1.1-s32"  # streams of up to four additions
@@ -26,11 +24,7 @@ DEEP = "lite-w0.35-d1.1-s32"  # streams of up to four additions
 
 @pytest.fixture(scope="module", params=[LITE, DEEP])
 def network(request, photos):
-    row = get_variant(request.param)
-    preprocessing = preprocessing_for(row)
-    graph = export(architecture(row, 10), mild_weights(row), "logits")
-    images = list(choose(photos, 8).pixels(preprocessing))
-    return graph, preprocessing, images
+    return MildNetwork(request.param, photos, 8, "logits")
 
 
 def gains_of(graph, random):
@@ -44,8 +38,8 @@ def width(wanted):
 
 
 def test_additions_in_shared_steps_are_exact(network):
-    graph, preprocessing, images = network
-    ranges = min_max(graph, collect(graph, run_activations(graph, images, preprocessing)))
+    graph, preprocessing, images = network.graph, network.preprocessing, network.pixels
+    ranges = min_max(graph, network.statistics)
     # With gains of 0 for the projections nothing speaks against one width for all.
     gains = {op.output: np.full(1, float(op.kind == "ADD")) for op in graph.ops}
     share_scales(graph, ranges, gains)
@@ -72,8 +66,8 @@ def test_additions_in_shared_steps_are_exact(network):
 
 
 def test_ranges_only_grow_and_keep_zero_on_a_step(network):
-    graph, preprocessing, images = network
-    before = min_max(graph, collect(graph, run_activations(graph, images, preprocessing)))
+    graph = network.graph
+    before = min_max(graph, network.statistics)
     after = dict(before)
     share_scales(graph, after, gains_of(graph, np.random.default_rng(0)))
     for tensor, wanted in before.items():

@@ -5,53 +5,33 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from conftest import LITE, B
-from numpy_network import mild_weights
+from mild_network import MildNetwork
 
 pytest.importorskip("tensorflow")
 
 from effnet_lite.errors import MissingDependencyError, UsageError
 from effnet_lite.lite import keras
-from effnet_lite.lite.architecture import architecture
-from effnet_lite.lite.preprocessing import preprocessing_for
-from effnet_lite.lite.variants import get_variant
 from effnet_lite.quantize.balance import _Noise, balance, weighed
-from effnet_lite.quantize.calibration import logits_of, run_activations
-from effnet_lite.quantize.calibration_set import choose
+from effnet_lite.quantize.calibration import logits_of
 from effnet_lite.quantize.differentiable import forward
 from effnet_lite.quantize.equalization import equalize
-from effnet_lite.quantize.export import export
 from effnet_lite.quantize.recipe import get_recipe
 from effnet_lite.quantize.sensitivity import error_gains
-from effnet_lite.quantize.statistics import collect
 from effnet_lite.quantize.streams import residual_streams
-from effnet_lite.quantize.tflite.runtime import Runner
-from effnet_lite.quantize.tflite.writer import to_flatbuffer
 
 #: Its second block expands nothing: a depthwise layer reads a stream.
 B_DEEP = "b-w0.35-d1.1-s32"
 
 
-class Case:
-    """A small network with statistics such as training leaves them."""
+class Case(MildNetwork):
+    """With the sensitivities that balance goes by."""
 
     def __init__(self, name, folder):
-        row = get_variant(name)
-        self.preprocessing = preprocessing_for(row)
-        self.graph = export(architecture(row, 10), mild_weights(row))
-        self.images = choose(folder, 8)
-        self.pixels = list(self.images.pixels(self.preprocessing))
-        self.statistics = self.measure(self.graph)
+        super().__init__(name, folder, 8)
         self.gains = error_gains(self.graph, self.images, self.preprocessing)
 
-    def measure(self, graph):
-        return collect(graph, run_activations(graph, self.pixels, self.preprocessing))
-
-    def normalised(self):
-        return np.stack([self.preprocessing.normalize(pixels) for pixels in self.pixels])
-
     def logits(self, graph):
-        runner = Runner(to_flatbuffer(graph.with_outputs([logits_of(graph)])), threads=1)
-        return np.concatenate([runner.run(image[np.newaxis]) for image in self.normalised()])
+        return self.run(graph, logits_of(graph))
 
 
 @pytest.fixture(scope="module")

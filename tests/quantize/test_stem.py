@@ -7,45 +7,28 @@ import itertools
 import numpy as np
 import pytest
 from conftest import LITE, B
-from numpy_network import mild_weights
+from mild_network import MildNetwork
 
-from effnet_lite.lite.architecture import architecture
-from effnet_lite.lite.preprocessing import preprocessing_for
-from effnet_lite.lite.variants import get_variant
-from effnet_lite.quantize.calibration import run_activations
-from effnet_lite.quantize.calibration_set import choose
-from effnet_lite.quantize.export import export
 from effnet_lite.quantize.layer_errors import compare_layers
-from effnet_lite.quantize.statistics import collect
 from effnet_lite.quantize.stem import HEADROOM, MOST, find_stem, refine_stem, share_out
-from effnet_lite.quantize.tflite.runtime import Runner
 from effnet_lite.quantize.tflite.writer import to_flatbuffer
 
 DEAD = [1, 4, 6]
 
 
-class Case:
-    """A small network some of whose first channels training has put to sleep."""
+class Case(MildNetwork):
+    """Some of whose first channels training has put to sleep."""
 
     def __init__(self, name, folder, dead=()):
-        row = get_variant(name)
-        tensors = mild_weights(row)
-        tensors["stem_bn/beta"][list(dead)] = -20
-        # Asleep, yet of use: behind the depthwise layer there is its bias.
-        tensors["block1a_bn/beta"][list(dead)] = 1
-        self.preprocessing = preprocessing_for(row)
-        self.graph = export(architecture(row, 10), tensors, "logits")
-        self.images = choose(folder, 12)
-        self.pixels = list(self.images.pixels(self.preprocessing))
-        self.statistics = self.measure(self.graph)
+        def put_to_sleep(tensors):
+            tensors["stem_bn/beta"][list(dead)] = -20
+            # Asleep, yet of use: behind the depthwise layer there is its bias.
+            tensors["block1a_bn/beta"][list(dead)] = 1
 
-    def measure(self, graph):
-        return collect(graph, run_activations(graph, self.pixels, self.preprocessing))
+        super().__init__(name, folder, 12, "logits", put_to_sleep)
 
     def run(self, graph, output=None):
-        runner = Runner(to_flatbuffer(graph.with_outputs(output) if output else graph), threads=1)
-        images = (self.preprocessing.normalize(pixels)[np.newaxis] for pixels in self.pixels)
-        return np.concatenate([runner.run(image) for image in images])
+        return super().run(graph, graph.outputs[0] if output is None else output)
 
     def refine(self):
         return refine_stem(self.graph, self.statistics, self.images, self.preprocessing)
@@ -72,8 +55,8 @@ def test_the_function_stays(asleep):
 def test_sleeping_channels_become_copies(asleep):
     changed, _ = asleep.refine()
     first = asleep.graph.ops[0].output
-    values = asleep.run(changed, [first])
-    assert (asleep.run(asleep.graph, [first])[..., DEAD] == 0).all()
+    values = asleep.run(changed, first)
+    assert (asleep.run(asleep.graph, first)[..., DEAD] == 0).all()
     step = values.max() / 255
     for channel in DEAD:
         others = [other for other in range(values.shape[-1]) if other not in DEAD]
@@ -85,7 +68,7 @@ def test_copies_round_more_finely_together(asleep):
     """The mean of m copies, each rounded, against the channel: a step m times finer."""
     changed, _ = asleep.refine()
     first = asleep.graph.ops[0].output
-    values = asleep.run(changed, [first]).astype(np.float64)
+    values = asleep.run(changed, first).astype(np.float64)
     step = values.max() / 255
     channels = values.shape[-1]
     groups = {}
