@@ -1,0 +1,62 @@
+"""Intervals hold what they promise to hold, on times whose truth is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from effnet_lite.benchmark.statistics import (
+    mean_interval,
+    ratio_of_launches,
+    student_quantile,
+)
+
+
+def launches(random, count=5, runs=40, scale=1.0, launch_spread=0.01):
+    """Times of processes that each have a speed of their own."""
+    return [
+        scale * 4 * np.exp(random.normal(0, launch_spread)) * np.exp(random.normal(0, 0.03, runs))
+        for _ in range(count)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("degrees", "confidence", "expected"),
+    # Student's table.
+    [(1, 0.95, 12.706), (4, 0.95, 2.776), (4, 0.99, 4.604), (9, 0.99, 3.250), (30, 0.99, 2.750)],
+)
+def test_student_quantile(degrees, confidence, expected):
+    assert student_quantile(degrees, confidence) == pytest.approx(expected, abs=5e-4)
+
+
+def test_equal_models_are_seldom_told_apart():
+    random = np.random.default_rng(0)
+    found = [ratio_of_launches(launches(random), launches(random)) for _ in range(400)]
+    wrong = sum(not one.low <= 1 <= one.high for one in found)
+    # 1 % of 400 is 4; 11 or more come once in 300 such tests, and the seed is fixed.
+    assert wrong <= 10
+
+
+def test_ten_per_cent_are_found():
+    random = np.random.default_rng(1)
+    found = [ratio_of_launches(launches(random), launches(random, scale=1.1)) for _ in range(100)]
+    assert sum(one.low > 1 for one in found) >= 95
+    assert np.mean([one.value for one in found]) == pytest.approx(1.1, abs=0.01)
+
+
+def test_a_ratio_needs_two_launches():
+    with pytest.raises(ValueError, match="2 or more pairs"):
+        ratio_of_launches([np.ones(5)], [np.ones(5)])
+
+
+def test_the_mean_lies_in_its_interval():
+    random = np.random.default_rng(2)
+    held = 0
+    for seed in range(200):
+        low, high = mean_interval(random.exponential(3, 300), seed)
+        held += low <= 3 <= high
+    assert held >= 180  # 95 % of 200 are 190
+
+
+def test_one_run_has_an_interval_of_no_width():
+    assert mean_interval([2.0]) == (2.0, 2.0)
