@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
-import io
 import itertools
 import math
 import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from effnet_lite.errors import InputError, MissingDependencyError, UsageError
-from effnet_lite.files import check_output, write_bytes
+from effnet_lite.errors import InputError
+from effnet_lite.pictures import COLOURS, check_picture, picture
 from effnet_lite.quantize.compare import Comparison
 from effnet_lite.quantize.layer_errors import LayerError
 
@@ -21,39 +18,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Without dates the same comparison gives the same bytes.
-_METADATA: dict[str, dict[str, Any]] = {
-    ".png": {"Software": None},
-    ".svg": {"Date": None},
-    ".pdf": {"CreationDate": None},
-}
-_INCHES, _DPI = (14.0, 7.0), 100
+_INCHES = (14.0, 7.0)
 _MOST_TICKS, _LONGEST_NAME, _WIDEST_LABELS = 60, 24, 180  # characters
 
-# Okabe and Ito's colours, which the colour-blind tell apart, and more than colour besides.
+# More than colour tells them apart, too.
 _LINES: dict[str, dict[str, Any]] = {
-    "accumulated": {"color": "#0072B2", "marker": "o", "linestyle": "-", "linewidth": 2.0},
-    "activation alone": {"color": "#D55E00", "marker": "^", "linestyle": "--", "linewidth": 1.2},
-    "weights alone": {"color": "#000000", "marker": "s", "linestyle": ":", "linewidth": 1.2},
+    "accumulated": {"color": COLOURS[0], "marker": "o", "linestyle": "-", "linewidth": 2.0},
+    "activation alone": {"color": COLOURS[1], "marker": "^", "linestyle": "--", "linewidth": 1.2},
+    "weights alone": {"color": COLOURS[-1], "marker": "s", "linestyle": ":", "linewidth": 1.2},
 }
-
-
-def check_picture(path: str | os.PathLike[str], overwrite: bool = False) -> None:
-    """Raise early what :func:`draw` would raise after the work.
-
-    Raises:
-        UsageError: The name does not end in .png, .svg or .pdf.
-        MissingDependencyError: matplotlib is not installed.
-        InputError: The file exists and ``overwrite`` is off, or cannot be written.
-    """
-    suffix = Path(path).suffix.lower()
-    if suffix not in _METADATA:
-        raise UsageError(
-            f"expected a picture that ends in {', '.join(_METADATA)}, got {str(path)!r}"
-        )
-    if importlib.util.find_spec("matplotlib") is None:
-        raise MissingDependencyError("drawing a comparison", "matplotlib", "plot")
-    check_output(Path(path), overwrite)
 
 
 def draw(
@@ -71,29 +44,17 @@ def draw(
         title: Stands before the figures of the whole model.
 
     Raises:
-        UsageError, MissingDependencyError: As :func:`check_picture`.
-        InputError: As :func:`check_picture`, or the comparison has no layers.
+        UsageError, MissingDependencyError: As ``pictures.check_picture``.
+        InputError: As there, or the comparison has no layers.
     """
-    check_picture(path, overwrite)
     if not comparison.layers:
+        check_picture(path, overwrite)
         raise InputError("expected a comparison with figures by layer, found none to draw")
-    import matplotlib as mpl
-
-    suffix = Path(path).suffix.lower()
-    buffer = io.BytesIO()
-    with mpl.rc_context():
-        mpl.rcdefaults()  # whatever the user's matplotlibrc says
-        mpl.rcParams["svg.hashsalt"] = "effnet-lite"
-        mpl.rcParams["text.parse_math"] = False  # names may have dollar signs
-        figure = _figure(comparison, title)
-        figure.savefig(buffer, format=suffix[1:], dpi=_DPI, metadata=_METADATA[suffix])
-    write_bytes(path, buffer.getvalue(), overwrite)
+    with picture(path, _INCHES, overwrite) as figure:
+        _draw(figure, comparison, title)
 
 
-def _figure(comparison: Comparison, title: str) -> Figure:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=_INCHES, layout="constrained")
+def _draw(figure: Figure, comparison: Comparison, title: str) -> None:
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
     layers = comparison.layers
     _draw_sqnr(upper, layers)
@@ -104,7 +65,6 @@ def _figure(comparison: Comparison, title: str) -> Figure:
         lower.set_xlabel(f"{lower.get_xlabel()}; marks beside the lines are gates")
     upper.set_xlim(-0.5, len(layers) - 0.5)
     figure.suptitle("\n".join(filter(None, [title, _headline(comparison)])), fontsize=12)
-    return figure
 
 
 def _headline(comparison: Comparison) -> str:

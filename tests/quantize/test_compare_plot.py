@@ -14,8 +14,9 @@ import pytest
 from PIL import Image
 
 from effnet_lite.errors import InputError, MissingDependencyError, UsageError
+from effnet_lite.pictures import check_picture
 from effnet_lite.quantize.compare import Comparison
-from effnet_lite.quantize.compare_plot import _figure, check_picture, draw
+from effnet_lite.quantize.compare_plot import _draw, draw
 from effnet_lite.quantize.fidelity import Fidelity
 from effnet_lite.quantize.layer_errors import LayerError, Saturation
 
@@ -33,6 +34,14 @@ LAYERS = (
 )  # fmt: skip
 COMPARISON = Comparison(FIDELITY, LAYERS, "0" * 64, "1" * 64, "samples")
 SUFFIXES = ["png", "svg", "pdf"]
+
+
+def _figure(comparison, title):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(14, 7), layout="constrained")
+    _draw(figure, comparison, title)
+    return figure
 
 
 def lines(axes):

@@ -43,8 +43,9 @@ def command(
     for flag, given in (("--all-layers", all_layers), ("--plot", plot)):
         if no_layers and given:
             raise UsageError(f"--no-layers and {flag} contradict each other; give one of them")
+    from effnet_lite.pictures import check_picture
     from effnet_lite.quantize.compare import compare
-    from effnet_lite.quantize.compare_plot import check_picture, draw
+    from effnet_lite.quantize.compare_plot import draw
 
     if plot:
         check_picture(plot, overwrite)
