@@ -12,11 +12,12 @@ import contextlib
 import importlib
 import os
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from effnet_lite.errors import InputError, MissingDependencyError
 from effnet_lite.files import read_bytes
+from effnet_lite.quantize.tflite.check import check_tables, integers
 from effnet_lite.quantize.tflite.flatbuffer import Reader
 from effnet_lite.quantize.tflite.sniff import what_it_looks_like
 
@@ -68,7 +69,7 @@ def check_model(data: bytes) -> None:
             raise InputError(f"expected TFLite schema {SCHEMA_VERSION}, found {model.version}")
         if not model.subgraphs:
             raise InputError("the model has no subgraph")
-        _check_indices(model)
+        check_tables(model, schema())
 
 
 def unpack(data: bytes) -> Any:
@@ -222,37 +223,6 @@ def _check_extents(data: bytes) -> None:
                 tensor.visit_vector(0, 1)
 
 
-def _check_indices(model: Any) -> None:
-    buffers, codes = len(model.buffers or ()), len(model.operatorCodes or ())
-    for graph in model.subgraphs:
-        tensors = len(graph.tensors or ())
-        _in_range("buffer", (tensor.buffer for tensor in graph.tensors or ()), 0, buffers)
-        _in_range("tensor", _integers(graph.inputs), 0, tensors)
-        _in_range("tensor", _integers(graph.outputs), 0, tensors)
-        for operator in graph.operators or ():
-            _in_range("operator code", (operator.opcodeIndex,), 0, codes)
-            _in_range("tensor", _integers(operator.inputs), -1, tensors)  # -1: left out
-            _in_range("tensor", _integers(operator.outputs), 0, tensors)
-            _in_range("tensor", _integers(operator.intermediates), -1, tensors)
-    _in_range("buffer", (entry.buffer for entry in model.metadata or ()), 0, buffers)
-    for signature in model.signatureDefs or ():
-        index = signature.subgraphIndex
-        _in_range("subgraph", (index,), 0, len(model.subgraphs))
-        maps = [*(signature.inputs or ()), *(signature.outputs or ())]
-        tensors = len(model.subgraphs[index].tensors or ())
-        _in_range("tensor", (entry.tensorIndex for entry in maps), 0, tensors)
-
-
-def _in_range(what: str, indices: Iterable[int], low: int, count: int) -> None:
-    for index in indices:
-        if not low <= index < count:
-            raise InputError(f"the model refers to {what} {index}, but has {count}")
-
-
-def _integers(vector: Any) -> list[int]:
-    return [] if vector is None else [int(value) for value in vector]
-
-
 def _take_in_outer_buffers(model: Any, data: bytes) -> None:
     for buffer in model.buffers or ():
         if buffer.offset > 1:  # 0: not used; 1: a placeholder of the converter
@@ -261,7 +231,7 @@ def _take_in_outer_buffers(model: Any, data: bytes) -> None:
     for graph in model.subgraphs or ():
         for operator in graph.operators or ():
             if operator.largeCustomOptionsOffset > 1:
-                operator.customOptions = _integers(
+                operator.customOptions = integers(
                     _outer(data, operator.largeCustomOptionsOffset, operator.largeCustomOptionsSize)
                 )
                 operator.largeCustomOptionsOffset = operator.largeCustomOptionsSize = 0

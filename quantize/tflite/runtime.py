@@ -6,19 +6,21 @@ last only when the others are missing, because importing TensorFlow takes second
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import importlib
 import importlib.metadata
 import importlib.util
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from effnet_lite.errors import InputError, MissingDependencyError, UsageError
+from effnet_lite.quantize.tflite.refusal import meaning, one_line
 from effnet_lite.quiet import without_native_logs
 
 Array = npt.NDArray[Any]
@@ -40,6 +42,9 @@ class Runtime:
     name: str
     version: str
     module: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
 
     def load(self) -> Any:
         """The module that has ``Interpreter``, ``OpResolverType`` and ``load_delegate``."""
@@ -99,8 +104,9 @@ class TensorInfo:
 
     Attributes:
         name, shape: As in the file.
-        dtype: NumPy's name.
+        dtype: NumPy's name; ``bytes`` for strings, ``object`` for resources and variants.
         scale, zero_point: Of a quantized tensor; 0.0 and 0 for a float one.
+        signature: The shape with -1 for a side of any length; empty if there is none.
     """
 
     name: str
@@ -108,6 +114,12 @@ class TensorInfo:
     dtype: str
     scale: float
     zero_point: int
+    signature: tuple[int, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """The type, for a message."""
+        return {"bytes": "string", "object": "resource or variant"}.get(self.dtype, self.dtype)
 
     @property
     def quantized(self) -> bool:
@@ -129,7 +141,7 @@ class Runner:
         threads: CPU threads; None uses every core this process may run on.
         runtime: From :func:`find_runtime`; None takes the preferred one.
         delegates: Delegates to apply before XNNPACK.
-        default_delegate: Whether XNNPACK, the CPU delegate, is applied.
+        default_delegate: Whether XNNPACK, the CPU delegate, is applied to what they leave.
 
     Raises:
         InputError: The runtime refuses the model.
@@ -158,13 +170,25 @@ class Runner:
                     experimental_delegates=list(delegates) or None,
                     **options,
                 )
+                # XNNPACK comes with the allocation: what is claimed before, others claim.
+                self._claimed = delegated_ops(self.interpreter) if delegates else None
                 self.interpreter.allocate_tensors()
+            self._inputs = self.interpreter.get_input_details()
+            self._outputs = self.interpreter.get_output_details()
         except (ValueError, RuntimeError) as error:
-            raise InputError(_refusal(self.runtime, error)) from error
-        self._inputs = self.interpreter.get_input_details()
-        self._outputs = self.interpreter.get_output_details()
+            raise InputError(meaning(str(error), str(self.runtime))) from error
+        except MemoryError as error:
+            raise InputError(
+                f"{self.runtime} cannot allocate the model's tensors: it needs more memory than "
+                "there is"
+            ) from error
         self.inputs = [_info(detail) for detail in self._inputs]
         self.outputs = [_info(detail) for detail in self._outputs]
+
+    @property
+    def delegated(self) -> tuple[int | None, int | None]:
+        """Operators that the given delegates took over, else XNNPACK, and all in the file."""
+        return self._claimed or delegated_ops(self.interpreter)
 
     @property
     def image_input(self) -> TensorInfo:
@@ -179,11 +203,20 @@ class Runner:
                 "expected a model with one input of shape (1, height, width, 3), found "
                 + (", ".join(map(str, shapes)) or "none")
             )
+        if not self.inputs[0].dtype.startswith(("float", "int", "uint")):
+            raise InputError(
+                f"expected an image of numbers, found an input of type {self.inputs[0].kind}"
+            )
         return self.inputs[0]
 
     def set_input(self, value: Array, number: int = 0) -> None:
-        """Copy a value of the input's shape and dtype in."""
-        self.interpreter.set_tensor(self._inputs[number]["index"], value)
+        """Copy a value of the input's shape and dtype in.
+
+        Raises:
+            InputError: The runtime does not take it: it stores 2 or 4 bits to a value, say.
+        """
+        with self._failing(f"does not take input {self.inputs[number].name}"):
+            self.interpreter.set_tensor(self._inputs[number]["index"], value)
 
     def set_inputs(self, values: Iterable[Array]) -> None:
         """Copy one value for each input in, in the file's order."""
@@ -191,18 +224,40 @@ class Runner:
             self.set_input(value, number)
 
     def invoke(self) -> None:
-        """Run once on what :meth:`set_input` gave."""
-        self.interpreter.invoke()
+        """Run once on what :meth:`set_input` gave.
+
+        Raises:
+            InputError: An operator fails on these values, or a delegate does.
+        """
+        # No context manager: its microsecond would be part of what is timed.
+        try:
+            self.interpreter.invoke()
+        except (ValueError, RuntimeError) as error:
+            raise InputError(
+                f"{self.runtime} fails while it runs the model: {one_line(str(error))}"
+            ) from error
 
     def output(self, number: int = 0) -> Array:
-        """A copy of a raw output."""
-        return self.interpreter.get_tensor(self._outputs[number]["index"])  # type: ignore[no-any-return]
+        """A copy of a raw output.
+
+        Raises:
+            InputError: It has no value.
+        """
+        with self._failing(f"gives no output {self.outputs[number].name}"):
+            return self.interpreter.get_tensor(self._outputs[number]["index"])  # type: ignore[no-any-return]
 
     def run(self, value: Array) -> Array:
         """Raw input to a copy of the first raw output."""
         self.set_input(value)
         self.invoke()
         return self.output()
+
+    @contextlib.contextmanager
+    def _failing(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except (ValueError, RuntimeError) as error:
+            raise InputError(f"{self.runtime} {what}: {one_line(str(error))}") from error
 
 
 def available_cpus() -> int:
@@ -217,6 +272,32 @@ def interpreter_type(module: Any, name: str) -> Any:
     """A name beside ``Interpreter``; TensorFlow keeps it under ``experimental``."""
     holder = module if hasattr(module, name) else module.experimental
     return getattr(holder, name)
+
+
+def delegated_ops(interpreter: Any) -> tuple[int | None, int | None]:
+    """How many of the file's operators delegates took over, and how many there are.
+
+    The interpreter lists the operators that a delegate replaced as well, and behind them the
+    delegate's own: replaced are those on the way from its inputs to its outputs.
+    """
+    try:
+        details = interpreter._get_ops_details()
+    except (AttributeError, RuntimeError):  # it is no public function
+        return None, None
+    own = [op for op in details if op["op_name"] != "DELEGATE"]
+    producers = {int(tensor): number for number, op in enumerate(own) for tensor in op["outputs"]}
+    replaced: set[int] = set()
+    for op in details[len(own) :]:
+        ends = {int(tensor) for tensor in op["inputs"]}
+        wanted = [int(tensor) for tensor in op["outputs"]]
+        while wanted:
+            tensor = wanted.pop()
+            number = producers.get(tensor)
+            if tensor in ends or number is None or number in replaced:
+                continue
+            replaced.add(number)
+            wanted += [int(given) for given in own[number]["inputs"]]
+    return len(replaced), len(own)
 
 
 def input_codec(
@@ -261,14 +342,5 @@ def _info(detail: dict[str, Any]) -> TensorInfo:
         dtype=np.dtype(detail["dtype"]).name,
         scale=float(scales[0]) if len(scales) else 0.0,
         zero_point=int(detail["quantization_parameters"]["zero_points"][0]) if len(scales) else 0,
+        signature=tuple(int(side) for side in detail["shape_signature"]),
     )
-
-
-def _refusal(runtime: Runtime, error: Exception) -> str:
-    text = " ".join(str(error).split())
-    if "edgetpu-custom-op" in text:
-        return (
-            "the model is compiled for the Edge TPU and runs only with its delegate; "
-            "use the .tflite from before edgetpu_compiler on a CPU"
-        )
-    return f"{runtime.name} {runtime.version} refuses the model: {text[:300]}"
