@@ -1,7 +1,7 @@
 """Using and measuring .tflite files: classify, inspect, latency, what is installed.
 
 ``effnet_lite.benchmark`` is this package and, as every command, a function of that name:
-calling it calls :func:`effnet_lite.benchmark.latency.benchmark`.
+calling it calls :func:`effnet_lite.benchmark.timing.benchmark`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 class _CallablePackage(types.ModuleType):
     def __call__(self, *arguments: Any, **options: Any) -> Any:
-        from effnet_lite.benchmark.latency import benchmark
+        from effnet_lite.benchmark.timing import benchmark
 
         return benchmark(*arguments, **options)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import importlib.metadata
 import platform
@@ -9,11 +10,15 @@ import sys
 from typing import Any
 
 from effnet_lite import __version__
+from effnet_lite.benchmark import delegates
+from effnet_lite.benchmark.adb.client import find_adb
+from effnet_lite.benchmark.emulation import emulated
 from effnet_lite.errors import EffnetLiteError
 from effnet_lite.lite.photos import check_photos, sample_photos
 from effnet_lite.lite.variants import VARIANTS
 from effnet_lite.lite.weights import cache_folder, imagenet_weights
 from effnet_lite.quantize.tflite.runtime import available_cpus, find_runtime, installed_runtimes
+from effnet_lite.quiet import without_native_logs
 
 # What a command needs beyond the base install: distribution → why, and the extra that brings it.
 _OPTIONAL = {
@@ -66,7 +71,7 @@ def doctor() -> Diagnosis:
         _runtime(),
     ]
     optional = [_package(name, *why) for name, why in _OPTIONAL.items()]
-    optional += [_photos(), *_weights()]
+    optional += [_photos(), *_weights(), _adb(), _edgetpu(), _clock()]
     return Diagnosis(tuple(checks), tuple(optional))
 
 
@@ -107,3 +112,26 @@ def _weights() -> list[Check]:
         advice = f"{', '.join(missing)}: downloaded when first used, or put into {cache_folder()}"
         checks.append(Check("more weights", False, advice))
     return checks
+
+
+def _adb() -> Check:
+    try:
+        return Check("adb", True, f"{find_adb()} (devices: benchmark --device adb)")
+    except EffnetLiteError as error:
+        return Check("adb", False, str(error))
+
+
+def _edgetpu() -> Check:
+    """Whether the library is there; a device is only looked for when a model is run on it."""
+    library = delegates.parse(delegates.EDGETPU).path
+    try:
+        with without_native_logs():
+            ctypes.CDLL(library)
+    except OSError as error:
+        return Check("Edge TPU library", False, f"for --delegate edgetpu: {error}")
+    return Check("Edge TPU library", True, f"{library} (benchmark --delegate edgetpu)")
+
+
+def _clock() -> Check:
+    emulation = emulated()
+    return Check("clock", not emulation, emulation or "this machine's own: latencies count")

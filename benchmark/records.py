@@ -7,11 +7,13 @@ never a guess: an emulated run has no latency, ``benchmark_model`` of old releas
 
 from __future__ import annotations
 
+import collections
 import csv
 import dataclasses
 import io
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from effnet_lite.files import write_bytes
@@ -30,7 +32,8 @@ class Measurement:
         runtime, runtime_version: The interpreter, or the benchmark binary of a phone.
         delegate: What was asked for: ``cpu`` (XNNPACK), ``none``, ``edgetpu``, ``gpu``,
             ``nnapi``, or the file name of an external delegate.
-        delegated_ops, ops: Operators that the delegate took over, and all; None if unknown.
+        delegated_ops, ops: Operators that the delegate took over (XNNPACK may have taken some
+            of the rest), and all; None if unknown.
         device: The processor of this machine, or a phone's maker, model and SoC.
         device_kind: ``host``, ``adb``, ``app`` or ``emulated``.
         serial: Of a phone.
@@ -38,7 +41,8 @@ class Measurement:
         cores: That the process was pinned to; empty if it was not.
         processes: Launches that the runs are spread over.
         warmup, runs: Runs thrown away in each process, and timed runs in all.
-        mean_ms, mean_interval: Over the timed runs, with a 95 % bootstrap interval.
+        mean_ms, mean_interval: Over the timed runs, with a 95 % interval: by bootstrap where
+            the runs are known one by one, Student's over launches where only their means are.
         p10_ms, p50_ms, p90_ms, p99_ms, min_ms: Over the timed runs.
         throughput_per_s: Inferences a second, one after the other: 1000 / mean_ms.
         init_ms: Loading and allocating; the median over processes.
@@ -120,6 +124,12 @@ class Comparison:
     interval: tuple[float, float]
     verdict: str
 
+    def moved(self, offset: int) -> Comparison:
+        """The same, with ``offset`` records before those that it is about."""
+        return dataclasses.replace(
+            self, a_index=self.a_index + offset, b_index=self.b_index + offset
+        )
+
 
 @dataclasses.dataclass(frozen=True)
 class BenchmarkResult:
@@ -135,6 +145,12 @@ class BenchmarkResult:
     comparisons: tuple[Comparison, ...] = ()
     failures: tuple[str, ...] = ()
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """A short name for each record."""
+        return labels([(record.model, record.runtime, record.delegate, record.serial or "")
+                       for record in self.records])  # fmt: skip
+
     def to_json(self) -> dict[str, Any]:
         """The document of ``benchmark --json``."""
         document: dict[str, Any] = finite(
@@ -145,6 +161,33 @@ class BenchmarkResult:
             }
         )
         return document
+
+
+def labels(ways: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """Short names: the file, of the rest only what differs, and a number where nothing does.
+
+    Args:
+        ways: Path of the model first, then whatever else tells two measurements apart.
+    """
+    paths, *rest = zip(*ways, strict=True) if ways else ((),)
+    names = [Path(path).name for path in paths]
+    if len(set(names)) < len(set(paths)):
+        names = list(paths)
+    parts = [names, *(values for values in rest if len(set(values)) > 1)]
+    found = [" ".join(filter(None, entry)) for entry in zip(*parts, strict=True)]
+    seen: collections.Counter[str] = collections.Counter()
+    for number, label in enumerate(found):
+        seen[label] += 1
+        if seen[label] > 1:
+            found[number] = f"{label} #{seen[label]}"
+    return tuple(found)
+
+
+def verdict(label: str, low: float, high: float) -> str:
+    """What the interval of a ratio says of the second of two."""
+    if low <= 1 <= high:
+        return NO_DIFFERENCE
+    return f"{label} is {'slower' if low > 1 else 'faster'}"
 
 
 def write_csv(

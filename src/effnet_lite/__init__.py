@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from effnet_lite.benchmark.classify import classify
     from effnet_lite.benchmark.doctor import doctor
     from effnet_lite.benchmark.inspection import inspect
-    from effnet_lite.benchmark.latency import benchmark
+    from effnet_lite.benchmark.timing import benchmark
     from effnet_lite.lite.builder import EffNetLite
     from effnet_lite.lite.variants import VARIANTS, get_variant
     from effnet_lite.quantize.compare import compare

@@ -59,3 +59,22 @@ def test_missing_packages(monkeypatch):
     for name in ("tensorflow", "tf-keras", "h5py", "safetensors"):
         assert not checks[name].ok
         assert "pip install 'effnet-lite[convert]'" in checks[name].found
+
+
+def test_what_measures(monkeypatch, tmp_path):
+    from effnet_lite.benchmark import doctor as module
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("ANDROID_HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    checks = {check.name: check for check in module.doctor().optional}
+    assert "adb is not installed" in checks["adb"].found
+    assert checks["clock"].ok
+    tools = tmp_path / "platform-tools"
+    tools.mkdir()
+    (tools / "adb").write_text("#!/bin/sh\n")
+    (tools / "adb").chmod(0o755)
+    monkeypatch.setattr(module, "emulated", lambda: "aarch64 emulated on x86_64")
+    checks = {check.name: check for check in module.doctor().optional}
+    assert str(tools / "adb") in checks["adb"].found
+    assert (checks["clock"].ok, checks["clock"].found) == (False, "aarch64 emulated on x86_64")

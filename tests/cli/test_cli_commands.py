@@ -133,21 +133,44 @@ def test_compare_json(cli, float_model, int8_model, photos):
     assert (found["sqnr_db"], found["layers"]) == (None, [])
 
 
-def test_benchmark(cli, float_model, int8_model):
-    answer = cli("benchmark", float_model, int8_model, "--runs", 2, "--min-seconds", 0)
+QUICK = ("--runs", 2, "--min-seconds", 0, "--processes", 2)
+
+
+def test_benchmark(cli, float_model, int8_model, tmp_path):
+    csv, picture = tmp_path / "a.csv", tmp_path / "a.svg"
+    files = ("--csv", csv, "--plot", picture)
+    answer = cli("benchmark", float_model, int8_model, *QUICK, *files)
     assert (answer.code, answer.err) == (0, "")
-    assert "inference only" in answer.out
-    assert "p50 ms" in answer.out
-    assert str(int8_model) in answer.out
+    for text in ("host: ", "inference only", "p50 ms", f"against {float_model.name} ",
+                 "99 % interval", f"wrote {csv}", f"wrote {picture}"):  # fmt: skip
+        assert text in answer.out
+    assert len(csv.read_text().splitlines()) == 3
+    assert picture.read_text().startswith("<?xml")
+    again = cli("benchmark", int8_model, *QUICK, *files)
+    assert (again.code, again.out) == (1, "")
+    assert "--overwrite" in again.err
 
 
 def test_benchmark_json(cli, int8_model):
-    found = document(cli("benchmark", int8_model, "--runs", 2, "--min-seconds", 0, "--json"))
-    assert found["comparisons"] == []
+    found = document(cli("benchmark", int8_model, *QUICK, "--delegate", "cpu, none", "--json"))
+    assert [record["delegate"] for record in found["records"]] == ["cpu", "none"]
+    assert set(found["comparisons"][0]) >= {"a", "b", "ratio", "interval", "verdict"}
     assert {
         "model_sha256", "runtime", "runtime_version", "delegate", "device", "threads", "runs",
         "p50_ms", "p90_ms", "p99_ms", "init_ms", "first_run_ms", "peak_rss_mib",
     } <= set(found["records"][0])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--cores", "x"), ("--cores", "3-1"), ("--cores", "-1"), ("--delegate-option", "a"),
+     ("--delegate", "gpu"), ("--runtime", "onnx"), ("--processes", 0)],
+    ids=str,
+)  # fmt: skip
+def test_benchmark_called_wrongly(cli, int8_model, options):
+    answer = cli("benchmark", int8_model, *options)
+    assert (answer.code, answer.out) == (2, "")
+    assert "Traceback" not in answer.err
 
 
 def test_variants(cli):
