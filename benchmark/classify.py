@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from effnet_lite.benchmark.emulation import emulated
 from effnet_lite.errors import InputError, UsageError
 from effnet_lite.lite.labels import fit_labels, read_labels
 from effnet_lite.lite.preprocessing import Preprocessing
@@ -35,13 +36,14 @@ class Classification:
     Attributes:
         image: The file.
         categories: The k most probable, best first.
-        preprocess_ms, inference_ms: Wall time of this one call on this machine.
+        preprocess_ms, inference_ms: Wall time of this one call on this machine; None under an
+            emulator, whose times are no latencies.
     """
 
     image: Path
     categories: tuple[Category, ...]
-    preprocess_ms: float
-    inference_ms: float
+    preprocess_ms: float | None
+    inference_ms: float | None
 
     def to_json(self) -> dict[str, Any]:
         """One entry of ``classify --json``."""
@@ -77,10 +79,11 @@ def classify(
     predictor = Predictor.open(model, preprocessing=preprocessing, threads=threads)
     if labels is not None:
         predictor.labels = fit_labels(read_labels(labels), predictor.classes)
-    return [_classify(predictor, Path(image), top) for image in images]
+    timed = emulated() is None
+    return [_classify(predictor, Path(image), top, timed) for image in images]
 
 
-def _classify(predictor: Predictor, image: Path, top: int) -> Classification:
+def _classify(predictor: Predictor, image: Path, top: int, timed: bool) -> Classification:
     start = time.perf_counter()
     pixels = predictor.preprocessing.pixels(image)
     ready = time.perf_counter()
@@ -96,8 +99,8 @@ def _classify(predictor: Predictor, image: Path, top: int) -> Classification:
             Category(int(index), predictor.label(int(index)), float(scores[index]))
             for index in best
         ),
-        preprocess_ms=1000 * (ready - start),
-        inference_ms=1000 * (done - ready),
+        preprocess_ms=1000 * (ready - start) if timed else None,
+        inference_ms=1000 * (done - ready) if timed else None,
     )
 
 

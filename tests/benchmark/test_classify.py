@@ -191,3 +191,11 @@ def test_lite0_recognises_the_labelled_photos(lite_weights, tmp_path, capsys):
     with capsys.disabled():
         print(f"\nfloat Lite0: {hits} of {len(labelled)} labelled photos")
     assert hits >= 17
+
+
+def test_an_emulators_times_are_none(int8_model, photo, monkeypatch):
+    from effnet_lite.benchmark import classify as module
+
+    monkeypatch.setattr(module, "emulated", lambda: "aarch64 emulated on x86_64")
+    (result,) = module.classify(int8_model, [photo])
+    assert (result.preprocess_ms, result.inference_ms) == (None, None)

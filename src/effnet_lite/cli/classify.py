@@ -29,9 +29,11 @@ def command(
         print_json({"results": [result.to_json() for result in results]})
         return
     for result in results:
-        click.echo(
-            f"{result.image}  (preprocess {result.preprocess_ms:.1f} ms, "
-            f"inference {result.inference_ms:.1f} ms)"
-        )
+        times = "emulated: no times"
+        if result.preprocess_ms is not None and result.inference_ms is not None:
+            times = (
+                f"preprocess {result.preprocess_ms:.1f} ms, inference {result.inference_ms:.1f} ms"
+            )
+        click.echo(f"{result.image}  ({times})")
         for category in result.categories:
             click.echo(f"  {category.score:6.1%}  {category.label}")
