@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from effnet_lite.benchmark.emulation import emulated
+from effnet_lite.benchmark.host.emulation import emulated
 from effnet_lite.errors import InputError, UsageError
 from effnet_lite.lite.labels import fit_labels, read_labels
 from effnet_lite.lite.preprocessing import Preprocessing

@@ -10,9 +10,9 @@ import sys
 from typing import Any
 
 from effnet_lite import __version__
-from effnet_lite.benchmark import delegates
 from effnet_lite.benchmark.adb.client import find_adb
-from effnet_lite.benchmark.emulation import emulated
+from effnet_lite.benchmark.host import delegates
+from effnet_lite.benchmark.host.emulation import emulated
 from effnet_lite.errors import EffnetLiteError
 from effnet_lite.lite.photos import check_photos, sample_photos
 from effnet_lite.lite.variants import VARIANTS

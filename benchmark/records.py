@@ -14,7 +14,7 @@ import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from effnet_lite.files import write_bytes
 from effnet_lite.finite import finite
@@ -131,6 +131,14 @@ class Comparison:
         )
 
 
+class LayerProfile(Protocol):
+    """Where the time of a model goes, on the host or on a device."""
+
+    def to_json(self) -> dict[str, Any]:
+        """One entry of ``profiles``."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True)
 class BenchmarkResult:
     """Everything one ``benchmark`` measured.
@@ -138,12 +146,14 @@ class BenchmarkResult:
     Attributes:
         records: What was measured.
         comparisons: Of the records with the first one.
+        profiles: Times by operator, where they were asked for.
         failures: A line for each thing that could not be measured; the rest still counts.
     """
 
     records: tuple[Measurement, ...]
     comparisons: tuple[Comparison, ...] = ()
     failures: tuple[str, ...] = ()
+    profiles: tuple[LayerProfile, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -157,6 +167,7 @@ class BenchmarkResult:
             {
                 "records": [record.to_json() for record in self.records],
                 "comparisons": [dataclasses.asdict(entry) for entry in self.comparisons],
+                "profiles": [profile.to_json() for profile in self.profiles],
                 "failures": list(self.failures),
             }
         )

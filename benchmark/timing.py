@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from effnet_lite.benchmark.latency import MIN_WARMUP, PROCESSES, measure_on_host
+from effnet_lite.benchmark.host.latency import MIN_WARMUP, PROCESSES, measure_on_host
 from effnet_lite.benchmark.records import BenchmarkResult
 from effnet_lite.errors import EffnetLiteError, UsageError
 from effnet_lite.progress import Progress
@@ -35,6 +35,7 @@ def benchmark(
     image: str | os.PathLike[str] | None = None,
     binary: str | os.PathLike[str] | None = None,
     cool_down: float = 60.0,
+    profile: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> BenchmarkResult:
@@ -57,6 +58,7 @@ def benchmark(
         binary: ``benchmark_model`` for devices; None looks for one.
         cool_down: Seconds to wait at most before each launch on a device until it is as cool
             as at the start.
+        profile: Time the operators, too, in runs that count for nothing else.
         seed: Of the random input on the host.
         progress: Called as the timing goes on.
 
@@ -91,16 +93,17 @@ def benchmark(
             raise UsageError(f"unknown device {name!r}; expected host, adb or adb:SERIAL")
     if phones == devices and (runtimes or image):
         raise UsageError("runtime and image are for the host; on devices benchmark_model runs")
-    parts: list[Callable[[], BenchmarkResult]] = []
-    if HOST in devices:
-        parts.append(
-            lambda: measure_on_host(
-                paths, runtimes=runtimes or [None], specs=specs, threads=threads, cores=cores,
-                runs=runs, min_seconds=min_seconds, warmup=warmup, processes=processes,
-                delegate_options=delegate_options, image=Path(image) if image else None,
-                seed=seed, progress=progress,
-            )
+
+    def on_host() -> BenchmarkResult:
+        found = measure_on_host(
+            paths, runtimes=runtimes or [None], specs=specs, threads=threads, cores=cores,
+            runs=runs, min_seconds=min_seconds, warmup=warmup, processes=processes,
+            delegate_options=delegate_options, image=Path(image) if image else None,
+            seed=seed, progress=progress,
         )  # fmt: skip
+        return _with_profiles(found, seed, progress) if profile else found
+
+    parts: list[Callable[[], BenchmarkResult]] = [on_host] if HOST in devices else []
     if phones:
         from effnet_lite.benchmark.adb import measure_on_devices
 
@@ -109,10 +112,33 @@ def benchmark(
                 paths, phones, delegates=specs, threads=threads, cores=cores, runs=runs,
                 min_seconds=min_seconds, warmup=warmup, processes=processes,
                 delegate_options=delegate_options, binary=Path(binary) if binary else None,
-                cool_down=cool_down, progress=progress,
+                cool_down=cool_down, profile=profile, progress=progress,
             )
         )  # fmt: skip
     return _joined(parts)
+
+
+def _with_profiles(found: BenchmarkResult, seed: int, progress: Progress | None) -> BenchmarkResult:
+    """The profile of each record's model; where there is none, a line says why."""
+    from effnet_lite.benchmark.profiling.profile import DELEGATES, profile, why_not
+
+    profiles, failures = [], []
+    for label, record in zip(found.labels, found.records, strict=True):
+        reason = why_not(record.runtime, record.delegate, record.threads)
+        try:
+            if reason:
+                raise EffnetLiteError(reason)
+            profiles.append(
+                profile(
+                    record.model, kernels=DELEGATES[record.delegate], threads=record.threads,
+                    warmup=record.warmup, cores=record.cores, seed=seed, progress=progress,
+                )
+            )  # fmt: skip
+        except EffnetLiteError as error:
+            failures.append(f"no profile of {label}: {error}")
+    return dataclasses.replace(
+        found, profiles=tuple(profiles), failures=(*found.failures, *failures)
+    )
 
 
 def _joined(parts: Sequence[Callable[[], BenchmarkResult]]) -> BenchmarkResult:
@@ -132,6 +158,7 @@ def _joined(parts: Sequence[Callable[[], BenchmarkResult]]) -> BenchmarkResult:
             whole.records + found.records,
             whole.comparisons + tuple(one.moved(offset) for one in found.comparisons),
             whole.failures + found.failures,
+            whole.profiles + found.profiles,
         )
     if errors and not whole.records:
         raise errors[0]

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from numpy_network import lively_weights
 from PIL import Image
+from small_variants import LITE
 from tiny_models import TinyModel, build_tiny_model, run_model
 from weight_writers import as_torch, fake_tensors, torch_zip
 
@@ -21,8 +22,6 @@ from effnet_lite.lite.variants import get_variant
 
 ROOT = Path(__file__).resolve().parent.parent
 
-#: Small enough to convert in a second, deep enough to have residual blocks.
-LITE, B = "lite-w0.35-d0.35-s64", "b-w0.35-d0.35-s64"
 PHOTOS = 30
 
 

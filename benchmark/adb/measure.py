@@ -7,6 +7,7 @@ launches work as on the host; single runs are not to be had from it.
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import math
 import threading
 import time
@@ -16,7 +17,7 @@ from pathlib import Path
 from effnet_lite.benchmark.adb.client import Adb, find_adb
 from effnet_lite.benchmark.adb.device import choose
 from effnet_lite.benchmark.adb.launches import DeviceRun, Protocol, Report, Way, run_device
-from effnet_lite.benchmark.adb.report import DeviceResult, collect
+from effnet_lite.benchmark.adb.report import collect
 from effnet_lite.benchmark.records import BenchmarkResult
 from effnet_lite.errors import DeviceError, EffnetLiteError, UsageError
 from effnet_lite.files import sha256
@@ -43,34 +44,8 @@ def measure_on_devices(
     cool_down: float = COOL_DOWN,
     delegate_options: Mapping[str, str] | None = None,
     progress: Progress | None = None,
-) -> BenchmarkResult:
-    """Time models on devices; see :func:`run_on_devices`, whose records these are."""
-    return run_on_devices(
-        models, devices, delegates=delegates, threads=threads, cores=cores, runs=runs,
-        min_seconds=min_seconds, warmup=warmup, processes=processes, binary=binary,
-        profile=profile, cool_down=cool_down, delegate_options=delegate_options,
-        progress=progress,
-    ).result  # fmt: skip
-
-
-def run_on_devices(
-    models: Sequence[Path],
-    devices: Sequence[str],
-    *,
-    delegates: Sequence[str] = ("cpu",),
-    threads: int = 1,
-    cores: Sequence[int] = (),
-    runs: int = 50,
-    min_seconds: float = 1.0,
-    warmup: int = 5,
-    processes: int = 5,
-    binary: Path | None = None,
-    profile: bool = False,
-    cool_down: float = COOL_DOWN,
-    delegate_options: Mapping[str, str] | None = None,
-    progress: Progress | None = None,
     sleep: Callable[[float], None] = time.sleep,
-) -> DeviceResult:
+) -> BenchmarkResult:
     """Time models on devices, by turns on each, and compare each with the first.
 
     Args:
@@ -126,12 +101,10 @@ def run_on_devices(
     found = collect(running, protocol)
     problems = [*refused, *filter(None, (run.failure for run in running))]
     problems += [way.failure for run in running for way in run.ways if way.failure]
-    if problems and not found.result.records:
+    if problems and not found.records:
         raise problems[0]
-    failures = (*(str(error) for error in refused), *found.result.failures)
-    return DeviceResult(
-        BenchmarkResult(found.result.records, found.result.comparisons, failures), found.profiles
-    )
+    failures = (*(str(error) for error in refused), *found.failures)
+    return dataclasses.replace(found, failures=failures)
 
 
 def _choose(devices: Sequence[str]) -> tuple[list[Adb], list[EffnetLiteError]]:

@@ -12,8 +12,8 @@ import numpy as np
 from effnet_lite.benchmark.adb.benchmark_model import OpTime, medians
 from effnet_lite.benchmark.adb.device import State, throttling_name
 from effnet_lite.benchmark.adb.launches import DeviceRun, Done, Protocol, Way, is_warmer
+from effnet_lite.benchmark.intervals import ratio_of_launches, student_quantile
 from effnet_lite.benchmark.records import BenchmarkResult, Comparison, Measurement, labels, verdict
-from effnet_lite.benchmark.statistics import ratio_of_launches, student_quantile
 
 # Standard deviation over mean of a launch, and between the launches: phones are restless.
 MAX_SPREAD = 0.15
@@ -21,22 +21,33 @@ MAX_LAUNCH_SPREAD = 0.10
 
 
 @dataclasses.dataclass(frozen=True)
-class DeviceResult:
-    """What was measured, and the operators' times.
+class DeviceProfile:
+    """The operators of one model on one device, as ``benchmark_model`` times them.
 
     Attributes:
-        result: Records, comparisons, failures.
-        profiles: By the record's index; empty where no profile was asked for or printed.
+        model, sha256: The file.
+        device, serial: As in a record.
+        delegate, threads: As in a record.
+        ops: In the order of the program's table.
     """
 
-    result: BenchmarkResult
-    profiles: dict[int, tuple[OpTime, ...]]
+    model: str
+    sha256: str
+    device: str
+    serial: str
+    delegate: str
+    threads: int
+    ops: tuple[OpTime, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """One entry of ``profiles`` in ``benchmark --json``."""
+        return dataclasses.asdict(self)
 
 
-def collect(runs: Sequence[DeviceRun], protocol: Protocol) -> DeviceResult:
+def collect(runs: Sequence[DeviceRun], protocol: Protocol) -> BenchmarkResult:
     """The records of all devices, one after the other."""
     records: list[Measurement] = []
-    profiles: dict[int, tuple[OpTime, ...]] = {}
+    profiles: list[DeviceProfile] = []
     pairs: list[tuple[int, int, Way, Way]] = []
     for run in runs:
         first: tuple[int, Way] | None = None
@@ -47,15 +58,21 @@ def collect(runs: Sequence[DeviceRun], protocol: Protocol) -> DeviceResult:
                 first = len(records), way
             else:
                 pairs.append((first[0], len(records), first[1], way))
+            record = _record(run, way, protocol)
             if way.profiled and way.profiled.profile:
-                profiles[len(records)] = way.profiled.profile
-            records.append(_record(run, way, protocol))
-    result = BenchmarkResult(
+                profiles.append(
+                    DeviceProfile(
+                        record.model, record.model_sha256, record.device, run.adb.serial,
+                        record.delegate, record.threads, way.profiled.profile,
+                    )
+                )  # fmt: skip
+            records.append(record)
+    return BenchmarkResult(
         records=tuple(records),
         comparisons=tuple(_comparisons(pairs, BenchmarkResult(tuple(records)).labels)),
         failures=tuple(line for run in runs for line in _failures(run, protocol)),
+        profiles=tuple(profiles),
     )
-    return DeviceResult(result, profiles)
 
 
 def _record(run: DeviceRun, way: Way, protocol: Protocol) -> Measurement:

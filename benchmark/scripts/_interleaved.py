@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from effnet_lite.benchmark.statistics import Times
+from effnet_lite.benchmark.intervals import Times
 
 
 def interleave(

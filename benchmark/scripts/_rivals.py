@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from effnet_lite.benchmark.intervals import Ratio, ratio_of_launches
 from effnet_lite.benchmark.scripts import _process, _runtimes
 from effnet_lite.benchmark.scripts._onnx import to_onnx
 from effnet_lite.benchmark.scripts._runtimes import OPENERS, Array, channels_first
-from effnet_lite.benchmark.statistics import Ratio, ratio_of_launches
 from effnet_lite.errors import ConversionError, EffnetLiteError, MissingDependencyError
 from effnet_lite.lite.architecture import architecture
 from effnet_lite.lite.preprocessing import Preprocessing, preprocessing_for

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from effnet_lite.benchmark.inspection import inspect
+from effnet_lite.benchmark.intervals import Ratio, ratio
 from effnet_lite.benchmark.scripts import _process
 from effnet_lite.benchmark.scripts._interleaved import interleave
-from effnet_lite.benchmark.statistics import Ratio, ratio
 from effnet_lite.errors import ConversionError, EffnetLiteError, InputError
 from effnet_lite.lite.preprocessing import Pixels, Preprocessing
 from effnet_lite.quantize.fidelity import Fidelity, measure

@@ -23,8 +23,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from effnet_lite.benchmark.host.latency import processor
 from effnet_lite.benchmark.inspection import inspect
-from effnet_lite.benchmark.latency import processor
 from effnet_lite.benchmark.records import NO_DIFFERENCE, BenchmarkResult
 from effnet_lite.benchmark.timing import benchmark
 from effnet_lite.files import write_bytes

@@ -27,9 +27,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from effnet_lite import __version__
-from effnet_lite.benchmark.latency import processor
+from effnet_lite.benchmark.host.latency import processor
+from effnet_lite.benchmark.intervals import Ratio
 from effnet_lite.benchmark.scripts._trial import STOCK, SYNTHETIC, Photos, Row, Trial
-from effnet_lite.benchmark.statistics import Ratio
 from effnet_lite.errors import EffnetLiteError
 from effnet_lite.files import check_output, write_bytes
 from effnet_lite.lite.photos import check_photos, find_photos

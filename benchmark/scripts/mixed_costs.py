@@ -19,11 +19,11 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from effnet_lite.benchmark.host.latency import processor
 from effnet_lite.benchmark.inspection import Inspection, inspect
-from effnet_lite.benchmark.latency import processor
+from effnet_lite.benchmark.intervals import ratio
 from effnet_lite.benchmark.scripts._interleaved import interleave
 from effnet_lite.benchmark.scripts._trial import RememberingPredictor
-from effnet_lite.benchmark.statistics import ratio
 from effnet_lite.errors import EffnetLiteError
 from effnet_lite.lite.photos import find_photos, known_classes
 from effnet_lite.lite.preprocessing import Pixels

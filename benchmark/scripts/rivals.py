@@ -27,10 +27,10 @@ from pathlib import Path
 from typing import Any
 
 from effnet_lite import __version__
-from effnet_lite.benchmark.latency import processor
+from effnet_lite.benchmark.host.latency import processor
+from effnet_lite.benchmark.intervals import CONFIDENCE
 from effnet_lite.benchmark.scripts._rivals import CHECK_PHOTOS, RIVALS, Row, contest
 from effnet_lite.benchmark.scripts._runtimes import BURST, WARMUP
-from effnet_lite.benchmark.statistics import CONFIDENCE
 from effnet_lite.errors import EffnetLiteError
 from effnet_lite.files import check_output, write_bytes
 from effnet_lite.lite.variants import VARIANTS

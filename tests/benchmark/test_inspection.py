@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import LITE, B
+from small_variants import LITE, B
 
 from effnet_lite import inspect
 from effnet_lite.errors import InputError

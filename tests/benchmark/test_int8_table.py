@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from effnet_lite import compare
+from effnet_lite.benchmark.intervals import Ratio, ratio
 from effnet_lite.benchmark.scripts import _process, _trial, convert_all, int8_table
 from effnet_lite.benchmark.scripts._interleaved import interleave
 from effnet_lite.benchmark.scripts._trial import Photos, Row, Trial
-from effnet_lite.benchmark.statistics import Ratio, ratio
 from effnet_lite.quantize.fidelity import Fidelity
 from effnet_lite.quantize.tflite.predictor import Predictor
 

@@ -21,10 +21,10 @@ import effnet_lite
 def test_benchmark_is_a_package_and_a_function(first, int8_model):
     """Whichever was imported first."""
     code = (
-        f"{first}\nimport sys, effnet_lite, effnet_lite.benchmark.latency\n"
+        f"{first}\nimport sys, effnet_lite, effnet_lite.benchmark.host.latency\n"
         "from effnet_lite import benchmark\n"
-        "assert effnet_lite.benchmark.latency.Latency\n"
-        "(record,) = benchmark(sys.argv[1], runs=1, min_seconds=0, warmup=0)\n"
+        "assert effnet_lite.benchmark.host.latency.measure_on_host\n"
+        "(record,) = benchmark(sys.argv[1], runs=1, min_seconds=0, processes=1).records\n"
         "print(record.runs)"
     )
     command = [sys.executable, "-c", code, str(int8_model)]

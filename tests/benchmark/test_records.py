@@ -25,7 +25,7 @@ def test_json_has_what_others_rely_on():
     comparison = Comparison("a", "b", 0, 1, 1.1, (1.05, 1.15), "b is slower")
     result = BenchmarkResult((measurement(),), (comparison,), ("c: gone",))
     document = json.loads(json.dumps(result.to_json(), allow_nan=False))
-    assert set(document) == {"records", "comparisons", "failures"}
+    assert set(document) == {"records", "comparisons", "profiles", "failures"}
     assert {
         "model_sha256", "runtime", "runtime_version", "delegate", "device", "threads", "runs",
         "p50_ms", "p90_ms", "p99_ms", "init_ms", "first_run_ms", "peak_rss_mib", "noisy", "schema",

@@ -8,11 +8,11 @@ import json
 import numpy as np
 import pytest
 
+from effnet_lite.benchmark.intervals import Ratio
 from effnet_lite.benchmark.scripts import _rivals, _runtimes, rivals
 from effnet_lite.benchmark.scripts._onnx import channels_first, same_padding, to_onnx
 from effnet_lite.benchmark.scripts._rivals import OURS, RIVALS, Row, contest
 from effnet_lite.benchmark.scripts._runtimes import serve, take_turns
-from effnet_lite.benchmark.statistics import Ratio
 from effnet_lite.errors import ConversionError, InputError
 from effnet_lite.lite.architecture import architecture
 from effnet_lite.lite.pretrained import load_weights

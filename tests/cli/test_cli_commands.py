@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import LITE
+from small_variants import LITE
 
 from effnet_lite.lite.variants import VARIANTS
 
@@ -159,6 +159,27 @@ def test_benchmark_json(cli, int8_model):
         "model_sha256", "runtime", "runtime_version", "delegate", "device", "threads", "runs",
         "p50_ms", "p90_ms", "p99_ms", "init_ms", "first_run_ms", "peak_rss_mib",
     } <= set(found["records"][0])  # fmt: skip
+
+
+def test_benchmark_profile(cli, int8_model, tmp_path):
+    picture = tmp_path / "roof.png"
+    answer = cli("benchmark", int8_model, *QUICK, "--profile-plot", picture)
+    assert answer.code == 0
+    for text in ("the costliest of", "of the roof", "roof, measured", f"wrote {picture}"):
+        assert text in answer.out
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    answer = cli("benchmark", int8_model, *QUICK, "--profile", "--json", "--delegate", "cpu,none")
+    found = document(answer)
+    assert [profile["kernels"] for profile in found["profiles"]] == ["xnnpack", "builtin"]
+    assert len(found["profiles"][0]["layers"]) == found["records"][0]["ops"]
+
+
+def test_benchmark_without_a_profiler(cli, int8_model):
+    answer = cli("benchmark", int8_model, *QUICK, "--profile", "--delegate", "none", "--threads", 2)
+    assert answer.code == 1
+    assert "p50 ms" in answer.out
+    assert "no profile of" in answer.err
+    assert "on one thread" in answer.err
 
 
 @pytest.mark.parametrize(

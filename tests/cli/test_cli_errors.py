@@ -10,8 +10,8 @@ import time
 
 import numpy as np
 import pytest
-from conftest import LITE
 from PIL import Image
+from small_variants import LITE
 
 from effnet_lite.cli import COMMANDS
 

@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from conftest import LITE
+from small_variants import LITE
 
 from effnet_lite.cli import COMMANDS
 

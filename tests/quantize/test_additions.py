@@ -6,9 +6,9 @@ import itertools
 
 import numpy as np
 import pytest
-from conftest import LITE
 from mild_network import MildNetwork
 from numpy_network import mild_weights
+from small_variants import LITE
 
 from effnet_lite.lite.architecture import architecture
 from effnet_lite.lite.variants import get_variant

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import LITE, B
 from mild_network import MildNetwork
+from small_variants import LITE, B
 
 pytest.importorskip("tensorflow")
 

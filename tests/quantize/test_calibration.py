@@ -7,7 +7,7 @@ import itertools
 
 import numpy as np
 import pytest
-from conftest import LITE, B
+from small_variants import LITE, B
 
 from effnet_lite.errors import ConversionError
 from effnet_lite.lite.architecture import architecture

@@ -7,8 +7,8 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import LITE
 from numpy_network import lively_weights
+from small_variants import LITE
 
 from effnet_lite.errors import EffnetLiteError, InputError
 from effnet_lite.lite.architecture import architecture

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from conftest import LITE, B
+from small_variants import LITE, B
 
 from effnet_lite import compare
 from effnet_lite.errors import InputError

@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import LITE, B
+from small_variants import LITE, B
 
 from effnet_lite import convert, inspect
 from effnet_lite.errors import EffnetLiteError, InputError, UsageError

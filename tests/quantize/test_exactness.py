@@ -8,9 +8,9 @@ import functools
 
 import numpy as np
 import pytest
-from conftest import LITE, B
 from integer_reference import accumulator, run_op, sums
 from numpy_network import lively_weights
+from small_variants import LITE, B
 
 from effnet_lite import convert
 from effnet_lite.lite.architecture import architecture

@@ -7,7 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import LITE
+from small_variants import LITE
 
 from effnet_lite import convert, inspect
 from effnet_lite.errors import FidelityError, InputError, UsageError

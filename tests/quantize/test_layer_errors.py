@@ -7,8 +7,8 @@ import math
 
 import numpy as np
 import pytest
-from conftest import LITE, B
 from numpy_network import lively_weights
+from small_variants import LITE, B
 
 from effnet_lite import compare
 from effnet_lite.lite.architecture import architecture

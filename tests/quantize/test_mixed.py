@@ -7,9 +7,9 @@ import math
 
 import numpy as np
 import pytest
-from conftest import LITE, B
 from integer_reference import run_op
 from numpy_network import lively_weights
+from small_variants import LITE, B
 
 from effnet_lite.lite.architecture import architecture
 from effnet_lite.lite.preprocessing import preprocessing_for

@@ -6,8 +6,8 @@ import itertools
 
 import numpy as np
 import pytest
-from conftest import LITE, B
 from mild_network import MildNetwork
+from small_variants import LITE, B
 
 from effnet_lite.quantize.layer_errors import compare_layers
 from effnet_lite.quantize.stem import HEADROOM, MOST, find_stem, refine_stem, share_out

@@ -6,8 +6,8 @@ import functools
 
 import numpy as np
 import pytest
-from conftest import LITE, B
 from numpy_network import lively_weights
+from small_variants import LITE, B
 
 from effnet_lite.lite.architecture import architecture
 from effnet_lite.lite.preprocessing import preprocessing_for

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import LITE, B
 from numpy_network import lively_weights
+from small_variants import LITE, B
 
 from effnet_lite.lite.architecture import architecture
 from effnet_lite.lite.preprocessing import preprocessing_for

@@ -13,7 +13,7 @@ import sys
 
 import numpy as np
 
-from effnet_lite.benchmark.emulation import emulated
+from effnet_lite.benchmark.host.emulation import emulated
 from effnet_lite.quantize.tflite.predictor import Predictor
 
 THREADS = 2

@@ -11,49 +11,32 @@ from effnet_lite.cli.output import Bar, json_option, print_json, table
 from effnet_lite.errors import EffnetLiteError, UsageError
 
 if TYPE_CHECKING:
-    from effnet_lite.benchmark.records import BenchmarkResult, Measurement
+    from effnet_lite.benchmark.records import BenchmarkResult, LayerProfile, Measurement
 
 
+MAX_CORES = 4096
 COLUMNS = ["model", "runs", "p50 ms", "p90 ms", "p99 ms", "mean ms (95 %)", "first run", "init",
            "preprocess", "peak MiB"]  # fmt: skip
 
 
-class Names(click.ParamType):
+def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
     """Names with commas between them."""
-
-    name = "NAME,…"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        """The names without the space around them."""
-        if isinstance(value, tuple):
-            return value
-        return tuple(filter(None, (name.strip() for name in value.split(","))))
+    return tuple(filter(None, (name.strip() for name in (value or "").split(","))))
 
 
-class Cores(click.ParamType):
-    """Core numbers: ``0,2-3``."""
-
-    name = "CORES"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        """Each once, in order."""
-        if isinstance(value, tuple):
-            return value
-        found: set[int] = set()
-        for part in value.split(","):
-            first, _, last = part.partition("-")
-            try:
-                ends = int(first), int(last or first)
-            except ValueError:
-                self.fail(f"expected cores such as 0 or 0,2-3, got {value!r}", param, ctx)
-            if not 0 <= ends[0] <= ends[1] < 4096:
-                self.fail(f"expected cores such as 0 or 0,2-3, got {value!r}", param, ctx)
-            found.update(range(ends[0], ends[1] + 1))
-        return tuple(sorted(found))
+def _cores(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
+    """``0,2-3``: each core once, in order."""
+    found: set[int] = set()
+    for part in filter(None, value.split(",")):
+        first, _, last = part.partition("-")
+        try:
+            ends = int(first), int(last or first)
+        except ValueError:
+            ends = -1, -1
+        if not 0 <= ends[0] <= ends[1] < MAX_CORES:
+            raise click.BadParameter(f"expected cores such as 0 or 0,2-3, got {value!r}")
+        found.update(range(ends[0], ends[1] + 1))
+    return tuple(sorted(found))
 
 
 def _options(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
@@ -72,19 +55,22 @@ def _options(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
 @click.option("--warmup", default=5, show_default=True, help="Runs thrown away in each process.")
 @click.option("--processes", default=5, show_default=True, help="Launches to spread the runs over.")
 @click.option(
-    "--delegate", type=Names(), default="cpu", show_default=True,
+    "--delegate", callback=_names, default="cpu", show_default=True,
     help="cpu (XNNPACK), none (built-in kernels), edgetpu, or a delegate library's path; on a "
     "device gpu and nnapi, too. Several are compared.",
 )  # fmt: skip
 @click.option("--delegate-option", "delegate_options", multiple=True, callback=_options,
               metavar="KEY=VALUE", help="For an external delegate; may be repeated.")  # fmt: skip
-@click.option("--runtime", type=Names(), help="litert, tflite-runtime, tensorflow, or several.")
-@click.option("--device", type=Names(), default="host", show_default=True,
+@click.option("--runtime", callback=_names, help="litert, tflite-runtime, tensorflow, or several.")
+@click.option("--device", callback=_names, default="host", show_default=True,
               help="host, adb (the phone that is plugged in), adb:SERIAL, or several.")  # fmt: skip
 @click.option("--binary", type=click.Path(), help="benchmark_model for the device.")
 @click.option("--cool-down", default=60.0, show_default=True,
               help="Seconds to wait at most until a device is as cool as before.")  # fmt: skip
-@click.option("--cores", type=Cores(), default=(), help="Pin to these cores: 0 or 0,2-3.")
+@click.option("--profile", is_flag=True, help="Time every layer, too, against the roof.")
+@click.option("--profile-plot", type=click.Path(), metavar="FILE",
+              help="Draw the first model's layers and roofline; implies --profile.")  # fmt: skip
+@click.option("--cores", callback=_cores, default="", help="Pin to these cores: 0 or 0,2-3.")
 @click.option("--image", type=click.Path(), help="Photo to time the preprocessing on.")
 @click.option("--seed", default=0, show_default=True, help="Of the random input.")
 @click.option("--csv", "csv_file", type=click.Path(), metavar="FILE", help="Write the records.")
@@ -94,7 +80,7 @@ def _options(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
 @json_option
 def command(
     models: tuple[str, ...], as_json: bool, csv_file: str | None, plot: str | None,
-    overwrite: bool, **options: Any,
+    profile: bool, profile_plot: str | None, overwrite: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Time MODELS (.tflite files), by turns, and compare each with the first."""
     from pathlib import Path
@@ -105,24 +91,38 @@ def command(
     from effnet_lite.files import check_output
     from effnet_lite.pictures import check_picture
 
-    if plot:
-        check_picture(plot, overwrite)
+    for picture in filter(None, (plot, profile_plot)):
+        check_picture(picture, overwrite)
     if csv_file:
         check_output(Path(csv_file), overwrite)
     with Bar() as progress:
-        result = benchmark(models, progress=progress, **options)
+        result = benchmark(
+            models, progress=progress, profile=profile or profile_plot is not None, **options
+        )
     if csv_file:
         write_csv(result.records, csv_file, overwrite)
     if plot:
         draw(result, plot, overwrite)
+    drawn = profile_plot and _draw_profile(result, profile_plot, overwrite)
     if as_json:
         print_json(result.to_json())
     else:
         _print(result)
-        for path in filter(None, (csv_file, plot)):
+        for path in filter(None, (csv_file, plot, drawn)):
             click.echo(f"wrote {path}")
     if result.failures:
         raise EffnetLiteError("not everything was measured: " + "; ".join(result.failures))
+
+
+def _draw_profile(result: BenchmarkResult, path: str, overwrite: bool) -> str | None:
+    from effnet_lite.benchmark.profiling.plot import draw
+    from effnet_lite.benchmark.profiling.profile import Profile
+
+    for found in result.profiles:
+        if isinstance(found, Profile):
+            draw(found, path, overwrite, title=found.model)
+            return path
+    return None
 
 
 def _print(result: BenchmarkResult) -> None:
@@ -148,6 +148,28 @@ def _print(result: BenchmarkResult) -> None:
             for found in result.comparisons if found.a == first
         ]  # fmt: skip
         click.echo(table([f"against {first}", "ratio", "99 % interval", "verdict"], rows))
+    for profile in result.profiles:
+        _print_profile(profile)
+
+
+def _print_profile(found: LayerProfile) -> None:
+    from effnet_lite.benchmark.adb.report import DeviceProfile
+    from effnet_lite.benchmark.profiling import report
+    from effnet_lite.benchmark.profiling.profile import TOP, Profile
+
+    if isinstance(found, Profile):
+        click.echo(f"\n{found.model}: the costliest of {len(found.layers)} layers, {found.kernels}")
+        click.echo(table(*report.layer_table(found)))
+        click.echo(table(*report.kind_table(found)))
+        for line in [*report.notes(found), *(f"noisy: {reason}" for reason in found.noise)]:
+            click.echo(line)
+    elif isinstance(found, DeviceProfile):
+        ops = sorted(found.ops, key=lambda op: -op.ms)[:TOP]
+        click.echo(f"\n{found.model} on {found.device}, delegate {found.delegate}: the costliest "
+                   f"of {len(found.ops)} operators")  # fmt: skip
+        rows = [[op.name, op.kind, f"{op.ms:.3f}", "delegate" if op.within_delegate else ""]
+                for op in ops]  # fmt: skip
+        click.echo(table(["operator", "kind", "ms", "within"], rows))
 
 
 def _headline(records: Sequence[Measurement]) -> str:

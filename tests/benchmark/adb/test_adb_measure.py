@@ -8,8 +8,8 @@ import subprocess
 
 import pytest
 
-from effnet_lite.benchmark.adb import benchmark_model, client, launches, measure_on_devices
-from effnet_lite.benchmark.adb.measure import run_on_devices
+from effnet_lite.benchmark.adb import benchmark_model, client, launches
+from effnet_lite.benchmark.adb.measure import measure_on_devices
 from effnet_lite.errors import DelegateError, DeviceError, InputError, UsageError
 from effnet_lite.files import sha256
 
@@ -114,9 +114,9 @@ def test_a_delegate_option_that_cannot_be_written(plug_in, model, program, tmp_p
 
 def test_profile(plug_in, model, program):
     phone, _ = plug_in()
-    found = run_on_devices([model], ["adb"], binary=program, profile=True, **QUICK)
-    (record,) = found.result.records
-    ops = found.profiles[0]
+    found = measure_on_devices([model], ["adb"], binary=program, profile=True, **QUICK)
+    (record,) = found.records
+    ops = found.profiles[0].ops
     assert [(op.number, op.kind, op.calls) for op in ops] == [
         (0, "QUANTIZE", 1), (0, "Convolution (NHWC, QC8) IGEMM", 3)
     ]  # fmt: skip
@@ -333,12 +333,12 @@ def test_cool_down(plug_in, model, program):
         slept.append(seconds)
         phone.thermal(temperature=35.9 if len(slept) == 2 else 50)
 
-    found = run_on_devices(
+    found = measure_on_devices(
         [model], ["adb"], binary=program, sleep=sleep, progress=lambda *call: calls.append(call),
         **THREE | {"cool_down": 60},
     )  # fmt: skip
     assert slept == [5, 5]  # then within 3 degrees of the start
-    assert found.result.records[0].conditions["cooled_s"] == 10
+    assert found.records[0].conditions["cooled_s"] == 10
     assert calls == [
         (1, 3, "timing"), (5, 60, "cooling"), (10, 60, "cooling"), (2, 3, "timing"),
         (3, 3, "timing"),
@@ -349,10 +349,10 @@ def test_cool_down_ends(plug_in, model, program):
     phone, _ = plug_in()
     phone.behave("throttle 1")
     slept = []
-    found = run_on_devices([model], ["adb"], binary=program, sleep=slept.append,
+    found = measure_on_devices([model], ["adb"], binary=program, sleep=slept.append,
                            **QUICK | {"processes": 2, "cool_down": 12})  # fmt: skip
     assert slept == [5, 5, 2]
-    assert "the device did not cool down in 12 s before a launch" in found.result.records[0].noise
+    assert "the device did not cool down in 12 s before a launch" in found.records[0].noise
 
 
 def test_what_else_is_noise(plug_in, model, program):

@@ -70,8 +70,8 @@ def ask(
 
 
 def _answer(runtime: Any, case: dict[str, Any]) -> dict[str, Any]:
-    from effnet_lite.benchmark import delegates
-    from effnet_lite.benchmark.inputs import random_inputs
+    from effnet_lite.benchmark.host import delegates
+    from effnet_lite.benchmark.host.inputs import random_inputs
     from effnet_lite.errors import EffnetLiteError
     from effnet_lite.quantize.tflite.file import read_model
     from effnet_lite.quantize.tflite.runtime import Runner

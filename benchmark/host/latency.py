@@ -5,7 +5,7 @@ other. In each launch every process warms up; then they take turns (A B, B A, A 
 turn a few timed runs, until ``runs`` runs and ``min_seconds`` seconds are timed. Only the
 inference is timed: preprocessing, loading and the first run, which prepares the kernels, are
 reported apart. Warm-ups, runs and percentiles as MLPerf's and TensorFlow's benchmark tools
-have them; launches and their interval: :mod:`effnet_lite.benchmark.statistics`.
+have them; launches and their interval: :mod:`effnet_lite.benchmark.intervals`.
 """
 
 from __future__ import annotations
@@ -23,10 +23,12 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 
-from effnet_lite.benchmark import delegates
-from effnet_lite.benchmark.conditions import Watch, snapshot, spread_complaints
-from effnet_lite.benchmark.emulation import emulated
-from effnet_lite.benchmark.launch import Launch
+from effnet_lite.benchmark.host import delegates
+from effnet_lite.benchmark.host.conditions import Watch, snapshot, spread_complaints
+from effnet_lite.benchmark.host.emulation import emulated
+from effnet_lite.benchmark.host.launch import Launch
+from effnet_lite.benchmark.host.session import Loaded, Session, Setup, Turn
+from effnet_lite.benchmark.intervals import mean_interval, ratio_of_launches
 from effnet_lite.benchmark.records import (
     BenchmarkResult,
     Comparison,
@@ -34,8 +36,6 @@ from effnet_lite.benchmark.records import (
     labels,
     verdict,
 )
-from effnet_lite.benchmark.session import Loaded, Session, Setup, Turn
-from effnet_lite.benchmark.statistics import mean_interval, ratio_of_launches
 from effnet_lite.errors import EffnetLiteError, UsageError
 from effnet_lite.files import check_readable, sha256
 from effnet_lite.progress import Progress
@@ -71,7 +71,7 @@ def measure_on_host(
     Args:
         models: .tflite files.
         runtimes: Names from ``RUNTIMES``; None for the preferred one.
-        specs: Delegates, as :func:`effnet_lite.benchmark.delegates.parse` reads them.
+        specs: Delegates, as :func:`effnet_lite.benchmark.host.delegates.parse` reads them.
         threads: CPU threads.
         cores: Pin the processes to these.
         runs, min_seconds: Over all launches; both are reached before the timing ends.

@@ -13,8 +13,8 @@ from bad_models import Tensor as T
 from bad_models import compiled_for_edgetpu, one_operator, string_input, unknown_operator
 from c_delegate import Case, ask, build
 
-from effnet_lite.benchmark import delegates
-from effnet_lite.benchmark.shared_library import Binary, binary_of, own_binary
+from effnet_lite.benchmark.host import delegates
+from effnet_lite.benchmark.host.shared_library import Binary, binary_of, own_binary
 from effnet_lite.errors import DelegateError, UsageError
 from effnet_lite.quantize.tflite.runtime import find_runtime, installed_runtimes
 

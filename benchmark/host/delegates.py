@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from effnet_lite.benchmark.shared_library import HEADER, binary_of, own_binary
+from effnet_lite.benchmark.host.shared_library import HEADER, binary_of, own_binary
 from effnet_lite.errors import DelegateError, InputError, UsageError
 from effnet_lite.files import check_readable
 from effnet_lite.quantize.tflite.refusal import EDGETPU_OPERATOR, blames_delegate, one_line

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from effnet_lite.benchmark.statistics import (
+from effnet_lite.benchmark.intervals import (
     mean_interval,
     ratio_of_launches,
     student_quantile,

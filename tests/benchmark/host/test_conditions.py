@@ -8,7 +8,7 @@ import os
 import numpy as np
 import pytest
 
-from effnet_lite.benchmark.conditions import Snapshot, Watch, snapshot, spread_complaints
+from effnet_lite.benchmark.host.conditions import Snapshot, Watch, snapshot, spread_complaints
 
 TICK = 1 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01
 QUIET = Snapshot(0.0, 50.0, 1.0, 0.1, 2000.0, "performance", 45.0, 0)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from effnet_lite.benchmark import emulation
-from effnet_lite.benchmark.emulation import emulated
+from effnet_lite.benchmark.host import emulation
+from effnet_lite.benchmark.host.emulation import emulated
 
 X86, ARM32, ARM64, S390 = 62, 40, 183, 22
 MODALIAS = {

@@ -15,9 +15,9 @@ import pytest
 from c_delegate import build
 
 from effnet_lite import benchmark
-from effnet_lite.benchmark import latency
-from effnet_lite.benchmark.launch import Launch
-from effnet_lite.benchmark.session import Session, Setup
+from effnet_lite.benchmark.host import latency
+from effnet_lite.benchmark.host.launch import Launch
+from effnet_lite.benchmark.host.session import Session, Setup
 from effnet_lite.errors import InputError, MissingDependencyError, UsageError
 from effnet_lite.files import sha256
 from effnet_lite.quantize.tflite import runtime
@@ -182,8 +182,8 @@ def test_a_process_that_dies_is_one_line(int8_model):
 
 def test_a_process_ends_with_its_parent(int8_model):
     code = (
-        "import sys, os; from effnet_lite.benchmark.launch import Launch\n"
-        "from effnet_lite.benchmark.session import Setup\n"
+        "import sys, os; from effnet_lite.benchmark.host.launch import Launch\n"
+        "from effnet_lite.benchmark.host.session import Setup\n"
         f"launch = Launch(Setup({str(int8_model)!r}, 'litert', 'cpu', 1, 0))\n"
         "print(launch._process.pid, flush=True)\n"
         "os._exit(0)\n"

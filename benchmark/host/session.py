@@ -10,8 +10,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from effnet_lite.benchmark import delegates
-from effnet_lite.benchmark.inputs import dynamic_inputs, random_inputs
+from effnet_lite.benchmark.host import delegates
+from effnet_lite.benchmark.host.inputs import dynamic_inputs, random_inputs
 from effnet_lite.errors import EffnetLiteError, UsageError
 from effnet_lite.lite.preprocessing import Preprocessing
 from effnet_lite.quantize.tflite.description import read_description

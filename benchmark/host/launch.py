@@ -9,25 +9,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import signal
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any, TypeVar
 
-from effnet_lite import errors
-from effnet_lite.benchmark.session import Loaded, Session, Setup, Turn
-from effnet_lite.errors import EffnetLiteError, InputError
-
-# Not -m, which would look for modules in the folder that the user happens to be in.
-_CHILD = """
-import sys
-sys.path[:] = filter(None, sys.path)
-from effnet_lite.benchmark.launch import serve
-serve()
-"""
+from effnet_lite.benchmark.host import child
+from effnet_lite.benchmark.host.session import Loaded, Session, Setup, Turn
+from effnet_lite.errors import InputError
 
 Answer = TypeVar("Answer")
 
@@ -43,7 +33,7 @@ class Launch:
         self._setup = setup
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed in close)
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _CHILD],
+            child.command(__name__),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -83,54 +73,30 @@ class Launch:
             raise InputError(self._death())
         answer = json.loads(line)
         if "error" in answer:
-            raise _rebuilt(answer["error"], answer["message"])
+            raise child.raised(answer)
         return kind(**{name: tuple(value) if isinstance(value, list) else value
                        for name, value in answer.items()})  # fmt: skip
 
     def _death(self) -> str:
-        code = self._process.wait()
-        try:
-            how = (
-                f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
-            )
-        except ValueError:  # a signal that Python does not know
-            how = f"was ended by signal {-code}"
+        self._process.wait()
         self._errors.seek(0)
-        said = self._errors.read().decode("utf-8", "replace").strip().splitlines()
-        last = f": {said[-1][:200]}" if said else ""
+        how = child.ending(self._process, self._errors.read())
         name, delegate = Path(self._setup.model).name, self._setup.delegate
         return (
-            f"{self._setup.runtime} {how} while it ran {name} with delegate {delegate}{last}; "
+            f"{self._setup.runtime} {how} while it ran {name} with delegate {delegate}; "
             "try another --delegate or --runtime"
         )
 
 
-def _rebuilt(name: str, message: str) -> EffnetLiteError:
-    kind = getattr(errors, name)
-    error: EffnetLiteError = kind.__new__(kind)
-    Exception.__init__(error, message)  # MissingDependencyError makes its message itself
-    return error
-
-
 def serve() -> None:
     """What the child does: a setup, then turns, a line of JSON each, until the pipe ends."""
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # native code prints where it likes
-
-    def answer(document: dict[str, Any]) -> None:
-        answers.write(json.dumps(document) + "\n")
-        answers.flush()
-
+    answer = child.answers()
     setup = json.loads(sys.stdin.readline())
     setup["cores"] = tuple(setup["cores"])
     try:
         session = Session(Setup(**setup))
-    except EffnetLiteError as error:
-        answer({"error": type(error).__name__, "message": str(error)})
-        return
     except Exception as error:  # whatever a runtime raises: the parent goes on with the others
-        text = f"{setup['runtime']} failed on {setup['model']}: {type(error).__name__}: {error}"
-        answer({"error": "InputError", "message": " ".join(text.split())[:400]})
+        answer(child.failure(error, f"{setup['runtime']} failed on {setup['model']}"))
         return
     answer(dataclasses.asdict(session.loaded))
     for line in sys.stdin:

@@ -11,7 +11,7 @@ from c_delegate import Case, ask
 from tiny_models import build_tiny_model
 
 from effnet_lite import classify, inspect
-from effnet_lite.benchmark.inputs import dynamic_inputs, random_inputs
+from effnet_lite.benchmark.host.inputs import dynamic_inputs, random_inputs
 from effnet_lite.errors import InputError
 from effnet_lite.quantize.tflite.file import pack, read_model, unpack
 from effnet_lite.quantize.tflite.refusal import meaning, one_line
@@ -148,7 +148,7 @@ def test_dynamic_shapes_are_timed_as_they_are_allocated():
 def test_a_model_larger_than_memory_is_refused(monkeypatch):
     with pytest.raises(InputError, match=r"memory|at most 2 GiB"):
         random_inputs(Runner(bad_models.with_shapes((100_000, 100_000, 3)), threads=1), seed=0)
-    monkeypatch.setattr("effnet_lite.benchmark.inputs.LARGEST", 2**12)
+    monkeypatch.setattr("effnet_lite.benchmark.host.inputs.LARGEST", 2**12)
     with pytest.raises(InputError, match=r"inputs are 0.0 GiB; expected at most"):
         random_inputs(Runner(bad_models.with_shapes((1, 64, 64)), threads=1), seed=0)
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from effnet_lite.benchmark.statistics import Times
+from effnet_lite.benchmark.intervals import Times
 
 # Cores that others kept busy, on the average: from here on a run is marked noisy.
 MAX_OTHERS = 0.3

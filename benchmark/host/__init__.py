@@ -1,0 +1,1 @@
+"""Timing on this machine: processes, delegates, and what disturbs."""

@@ -1,0 +1,5 @@
+"""Variants small enough to convert in a second, deep enough to have residual blocks."""
+
+from __future__ import annotations
+
+LITE, B = "lite-w0.35-d0.35-s64", "b-w0.35-d0.35-s64"
