@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from effnet_lite.benchmark.classify import classify
     from effnet_lite.benchmark.doctor import doctor
+    from effnet_lite.benchmark.explain import explain
     from effnet_lite.benchmark.inspection import inspect
     from effnet_lite.benchmark.timing import benchmark
     from effnet_lite.lite.builder import EffNetLite
@@ -28,6 +29,7 @@ _EXPORTS = {
     "convert": "effnet_lite.quantize.convert",
     "compare": "effnet_lite.quantize.compare",
     "classify": "effnet_lite.benchmark.classify",
+    "explain": "effnet_lite.benchmark.explain",
     "inspect": "effnet_lite.benchmark.inspection",
     "benchmark": "effnet_lite.benchmark",
     "doctor": "effnet_lite.benchmark.doctor",
@@ -42,6 +44,7 @@ __all__ = [
     "compare",
     "convert",
     "doctor",
+    "explain",
     "get_variant",
     "inspect",
 ]

@@ -18,8 +18,9 @@ COMMANDS = {
     "convert": "Make a checked .tflite: build, load weights, quantize, describe.",
     "classify": "Name what is in photos.",
     "compare": "Measure a quantized model against its float parent.",
+    "explain": "Draw what models look at in photos, and how well they agree.",
     "inspect": "Show what is inside a .tflite file.",
-    "benchmark": "Time models on this machine.",
+    "benchmark": "Time models on this machine and on phones, layer by layer.",
     "variants": "List the variants with their size and cost.",
     "doctor": "Say what is installed, what works, and what to install.",
 }
