@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 
@@ -37,16 +38,23 @@ class Ratio:
     rounds: int
 
 
-def mean_interval(times: Times | Sequence[float], seed: int = 0) -> tuple[float, float]:
-    """95 % bootstrap interval of the mean, from blocks of successive runs (Künsch 1989).
+def mean_interval(
+    launches: Sequence[Times | Sequence[float]], seed: int = 0
+) -> tuple[float, float]:
+    """95 % bootstrap interval of the mean over several launches.
+
+    Launches are drawn, and in each of them blocks of successive runs (Künsch 1989).
 
     Args:
-        times: In the order in which they were taken, at least one.
+        launches: Times in the order in which they were taken, by launch, at least one each.
         seed: Of the bootstrap.
     """
-    values = np.asarray(times, np.float64)
-    means = values[_blocks(len(values), seed)].mean(1)
-    low, high = np.percentile(means, [2.5, 97.5])
+    random = np.random.default_rng(seed)
+    means = np.stack([np.asarray(times)[_blocks(len(times), seed)].mean(1) for times in launches])
+    chosen = random.integers(len(launches), size=(RESAMPLES, len(launches)))
+    drawn = means[chosen, random.integers(RESAMPLES, size=chosen.shape)]
+    weights = np.array([len(times) for times in launches])[chosen]
+    low, high = np.percentile((drawn * weights).sum(1) / weights.sum(1), [2.5, 97.5])
     return float(low), float(high)
 
 
@@ -100,6 +108,7 @@ def ratio_of_launches(first: Sequence[Times], second: Sequence[Times]) -> Ratio:
     )
 
 
+@functools.cache
 def student_quantile(degrees: int, confidence: float) -> float:
     """t for which Student's variable of so many degrees of freedom stays within ±t.
 

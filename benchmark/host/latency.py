@@ -121,18 +121,14 @@ def measure_on_host(
 
 
 def processor() -> str:
-    """The name of this machine's processor."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines():
-            # ARM boards name the board instead, on the last line.
-            if line.lower().startswith(("model name", "model\t\t: raspberry", "hardware")):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    try:
+    """This machine's board, where the kernel knows it, else its processor."""
+    with contextlib.suppress(OSError):
         return Path("/proc/device-tree/model").read_text("utf-8", "replace").strip("\0\n")
-    except OSError:
-        return platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines():
+            if line.lower().startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 @dataclasses.dataclass
@@ -279,7 +275,7 @@ def _record(entry: _Entry, watch: Watch, processes: int) -> Measurement:
         warmup=setup.warmup if timed else 0,
         runs=len(times),
         mean_ms=mean,
-        mean_interval=mean_interval(times, setup.seed) if timed else None,
+        mean_interval=mean_interval(launches, setup.seed) if timed else None,
         p10_ms=quantiles[0],
         p50_ms=quantiles[1],
         p90_ms=quantiles[2],

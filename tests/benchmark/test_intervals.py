@@ -53,10 +53,20 @@ def test_the_mean_lies_in_its_interval():
     random = np.random.default_rng(2)
     held = 0
     for seed in range(200):
-        low, high = mean_interval(random.exponential(3, 300), seed)
+        low, high = mean_interval([random.exponential(3, 300)], seed)
         held += low <= 3 <= high
     assert held >= 180  # 95 % of 200 are 190
 
 
+def test_the_mean_of_launches_that_differ():
+    random = np.random.default_rng(3)
+    held = 0
+    for seed in range(200):
+        low, high = mean_interval(launches(random, scale=np.exp(-0.0005)), seed)
+        held += low <= 4 <= high
+    # A bootstrap of 5 knows too little of their spread, but far more than one of all runs.
+    assert held >= 165
+
+
 def test_one_run_has_an_interval_of_no_width():
-    assert mean_interval([2.0]) == (2.0, 2.0)
+    assert mean_interval([[2.0]]) == (2.0, 2.0)

@@ -99,30 +99,35 @@ def command(
         result = benchmark(
             models, progress=progress, profile=profile or profile_plot is not None, **options
         )
-    if csv_file:
-        write_csv(result.records, csv_file, overwrite)
-    if plot:
-        draw(result, plot, overwrite)
-    drawn = profile_plot and _draw_profile(result, profile_plot, overwrite)
+    # First of all what was measured: a picture may still fail.
     if as_json:
         print_json(result.to_json())
     else:
         _print(result)
-        for path in filter(None, (csv_file, plot, drawn)):
-            click.echo(f"wrote {path}")
+    written = []
+    if csv_file:
+        write_csv(result.records, csv_file, overwrite)
+        written.append(csv_file)
+    if plot:
+        draw(result, plot, overwrite)
+        written.append(plot)
+    if profile_plot and _draw_profile(result, profile_plot, overwrite):
+        written.append(profile_plot)
+    for path in written if not as_json else ():
+        click.echo(f"wrote {path}")
     if result.failures:
         raise EffnetLiteError("not everything was measured: " + "; ".join(result.failures))
 
 
-def _draw_profile(result: BenchmarkResult, path: str, overwrite: bool) -> str | None:
+def _draw_profile(result: BenchmarkResult, path: str, overwrite: bool) -> bool:
     from effnet_lite.benchmark.profiling.plot import draw
     from effnet_lite.benchmark.profiling.profile import Profile
 
     for found in result.profiles:
         if isinstance(found, Profile):
             draw(found, path, overwrite, title=found.model)
-            return path
-    return None
+            return True
+    return False
 
 
 def _print(result: BenchmarkResult) -> None:
