@@ -93,17 +93,49 @@ def ratio_of_launches(first: Sequence[Times], second: Sequence[Times]) -> Ratio:
         first, second: Milliseconds by launch, at least 2 of the same number; a pair of
             launches ran by turns.
     """
-    if len(first) != len(second) or len(first) < 2:
-        raise ValueError(f"expected 2 or more pairs, got {len(first)} and {len(second)}")
-    medians = np.array([[np.median(one) for one in side] for side in (first, second)])
-    logs = np.log(medians[1] / medians[0])
-    half = student_quantile(len(logs) - 1, CONFIDENCE) * logs.std(ddof=1) / math.sqrt(len(logs))
+    logs = [
+        math.log(float(np.median(other) / np.median(one)))
+        for one, other in zip(first, second, strict=True)
+    ]
+    return _over_launches(logs, first, second)
+
+
+def ratio_of_turns(first: Sequence[Sequence[Times]], second: Sequence[Sequence[Times]]) -> Ratio:
+    """As :func:`ratio_of_launches`, for launches whose turns are known.
+
+    A launch's ratio is the median over its rounds of the ratio of the two turns' quickest
+    runs: neighbours in time meet the same clock and the same company, and whatever else
+    disturbs a run only makes it longer. On two cores with two other busy processes the
+    intervals are a tenth to a fifth as wide as with medians of whole launches, on a quiet
+    machine slightly narrower (measured).
+
+    Args:
+        first, second: Milliseconds by launch and turn; the turns of the same place are
+            neighbours.
+    """
+    logs = [
+        float(
+            np.median([math.log(min(other) / min(one)) for one, other in zip(*turns, strict=True)])
+        )
+        for turns in zip(first, second, strict=True)
+    ]
+    whole = ([np.concatenate(launch) for launch in side] for side in (first, second))
+    return _over_launches(logs, *whole)
+
+
+def _over_launches(logs: Sequence[float], first: Sequence[Times], second: Sequence[Times]) -> Ratio:
+    count = len(logs)
+    if count < 2:
+        raise ValueError(f"expected 2 or more pairs of launches, got {count}")
+    middle = float(np.mean(logs))
+    half = student_quantile(count - 1, CONFIDENCE) * float(np.std(logs, ddof=1)) / math.sqrt(count)
+    medians = [float(np.median([np.median(times) for times in side])) for side in (first, second)]
     return Ratio(
-        value=float(np.exp(logs.mean())),
-        low=float(np.exp(logs.mean() - half)),
-        high=float(np.exp(logs.mean() + half)),
-        first_ms=float(np.median(medians[0])),
-        second_ms=float(np.median(medians[1])),
+        value=math.exp(middle),
+        low=math.exp(middle - half),
+        high=math.exp(middle + half),
+        first_ms=medians[0],
+        second_ms=medians[1],
         rounds=sum(map(len, first)),
     )
 

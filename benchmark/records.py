@@ -111,7 +111,8 @@ class Comparison:
     Attributes:
         a, b: What was compared: model, and what else tells the two apart.
         a_index, b_index: Their places in ``records``.
-        ratio: Of the median times, b over a: 1.1 is 10 % slower.
+        ratio: Of the times, b over a: 1.1 is 10 % slower. On the host of the quickest runs of
+            neighbouring turns, on devices of the launches' medians.
         interval: 99 %.
         verdict: ``no difference`` if the interval holds 1, else ``b is faster`` or ``slower``.
     """

@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from effnet_lite.benchmark.host.latency import processor
+from effnet_lite.benchmark.host.latency import PROCESSES, processor
 from effnet_lite.benchmark.inspection import inspect
 from effnet_lite.benchmark.records import NO_DIFFERENCE, BenchmarkResult
 from effnet_lite.benchmark.timing import benchmark
@@ -74,7 +74,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--repeats", type=int, default=20, help="of each question (20)")
-    parser.add_argument("--processes", type=int, default=5, help="launches of each model (5)")
+    parser.add_argument("--processes", type=int, default=PROCESSES, help="launches of each model")
     parser.add_argument("--json", metavar="FILE", help="write the answers")
     options = parser.parse_args(arguments)
     if options.repeats < 1 or options.processes < 2:

@@ -8,6 +8,7 @@ import pytest
 from effnet_lite.benchmark.intervals import (
     mean_interval,
     ratio_of_launches,
+    ratio_of_turns,
     student_quantile,
 )
 
@@ -44,9 +45,33 @@ def test_ten_per_cent_are_found():
     assert np.mean([one.value for one in found]) == pytest.approx(1.1, abs=0.01)
 
 
+def turns(random, scale, disturbed):
+    """Launches of 10 turns of 5 runs; a disturbance makes whole rounds slower."""
+    found = []
+    for times in launches(random, runs=50, scale=scale):
+        rounds = times.reshape(10, 5)
+        slower = np.where(disturbed, random.uniform(1, 3, rounds.shape), 1)
+        found.append(list(rounds * slower))
+    return found
+
+
+def test_a_disturbed_machine_is_no_reason_to_see_a_difference():
+    random = np.random.default_rng(4)
+    wrong = found = 0
+    for _ in range(100):
+        busy = random.random((10, 1)) < 0.5
+        first = turns(random, 1.0, busy)
+        wrong += ratio_of_turns(first, turns(random, 1.0, busy)).low > 1
+        found += ratio_of_turns(first, turns(random, 1.1, busy)).low > 1
+    assert wrong <= 5
+    assert found >= 80
+
+
 def test_a_ratio_needs_two_launches():
     with pytest.raises(ValueError, match="2 or more pairs"):
         ratio_of_launches([np.ones(5)], [np.ones(5)])
+    with pytest.raises(ValueError, match="2 or more pairs"):
+        ratio_of_turns([[np.ones(5)]], [[np.ones(5)]])
 
 
 def test_the_mean_lies_in_its_interval():

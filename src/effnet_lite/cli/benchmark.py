@@ -53,7 +53,7 @@ def _options(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
 @click.option("--runs", default=50, show_default=True, help="Timed runs, at least.")
 @click.option("--min-seconds", default=1.0, show_default=True, help="Timed seconds, at least.")
 @click.option("--warmup", default=5, show_default=True, help="Runs thrown away in each process.")
-@click.option("--processes", default=5, show_default=True, help="Launches to spread the runs over.")
+@click.option("--processes", default=6, show_default=True, help="Launches to spread the runs over.")
 @click.option(
     "--delegate", callback=_names, default="cpu", show_default=True,
     help="cpu (XNNPACK), none (built-in kernels), edgetpu, or a delegate library's path; on a "
