@@ -74,7 +74,7 @@ def test_the_mean_of_a_map_is_the_logit_less_its_bias(logits_model, precision, v
         logits = predictor.output(predictor.preprocessing.pixels(result.image))
         assert view.top1 == view.class_index == result.class_index == int(logits.argmax())
         # int8 rounds pooled features and logits: to half a step each, of 100 or more in range.
-        tolerance = 1e-4 if precision.startswith("float") else 0.02 * np.ptp(logits)
+        tolerance = 1e-4 if precision.startswith("float") else float(0.02 * np.ptp(logits))
         assert view.values.mean() + bias[view.top1] == pytest.approx(
             logits[view.top1], abs=tolerance
         )
