@@ -99,7 +99,7 @@ class Session:
         runtime.load()  # importing the package is no part of loading the model
         spec = delegates.parse(setup.delegate)
         loaded = delegates.load(spec, runtime, setup.delegate_options)
-        self._before = _peak_rss_mib()
+        self._before = peak_rss_mib()
         start = time.perf_counter()
         with delegates.blaming(spec):
             self._runner = Runner(
@@ -139,7 +139,7 @@ class Session:
             self._runner.invoke()
         times = tuple(self._timed() for _ in range(runs if most is None else min(runs, most)))
         self._estimate = sorted(times)[len(times) // 2] / 1000
-        peak = _peak_rss_mib()
+        peak = peak_rss_mib()
         grown = None if peak is None or self._before is None else peak - self._before
         return Turn(times, time.process_time(), peak, grown)
 
@@ -186,7 +186,7 @@ def pin(cores: tuple[int, ...]) -> None:
         ) from error
 
 
-def _peak_rss_mib() -> float | None:
+def peak_rss_mib() -> float | None:
     """Of this process's own image: getrusage would count that of the process that forked it."""
     try:
         for line in Path("/proc/self/status").read_text().splitlines():

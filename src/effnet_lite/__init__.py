@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from effnet_lite.benchmark.classify import classify
     from effnet_lite.benchmark.doctor import doctor
+    from effnet_lite.benchmark.evaluation.evaluate import evaluate
     from effnet_lite.benchmark.explain import explain
     from effnet_lite.benchmark.inspection import inspect
     from effnet_lite.benchmark.timing import benchmark
@@ -29,6 +30,7 @@ _EXPORTS = {
     "convert": "effnet_lite.quantize.convert",
     "compare": "effnet_lite.quantize.compare",
     "classify": "effnet_lite.benchmark.classify",
+    "evaluate": "effnet_lite.benchmark.evaluation.evaluate",
     "explain": "effnet_lite.benchmark.explain",
     "inspect": "effnet_lite.benchmark.inspection",
     "benchmark": "effnet_lite.benchmark",
@@ -44,6 +46,7 @@ __all__ = [
     "compare",
     "convert",
     "doctor",
+    "evaluate",
     "explain",
     "get_variant",
     "inspect",

@@ -18,6 +18,7 @@ COMMANDS = {
     "convert": "Make a checked .tflite: build, load weights, quantize, describe.",
     "classify": "Name what is in photos.",
     "compare": "Measure a quantized model against its float parent.",
+    "evaluate": "Measure accuracy on labelled photos, of one model or of several.",
     "explain": "Draw what models look at in photos, and how well they agree.",
     "inspect": "Show what is inside a .tflite file.",
     "benchmark": "Time models on this machine and on phones, layer by layer.",
