@@ -91,7 +91,7 @@ def _classify(predictor: Predictor, image: Path, top: int, timed: bool) -> Class
     done = time.perf_counter()
     if not np.isfinite(output).all():
         raise InputError(f"the model answers with infinities or NaN for {image}")
-    scores = output if _is_probability(predictor, output) else softmax(output)
+    scores = output if is_probability(predictor, output) else softmax(output)
     best = np.argsort(-scores, kind="stable")[:top]
     return Classification(
         image=image,
@@ -104,7 +104,8 @@ def _classify(predictor: Predictor, image: Path, top: int, timed: bool) -> Class
     )
 
 
-def _is_probability(predictor: Predictor, output: Any) -> bool:
+def is_probability(predictor: Predictor, output: Any) -> bool:
+    """Whether an output is a softmax's: as the file says, or by its sum."""
     if predictor.description:
         return predictor.description.head == "softmax"
     # A foreign file: 8-bit softmax outputs sum to 1 but for their rounding.

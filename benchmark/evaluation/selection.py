@@ -9,7 +9,7 @@ import random
 from collections.abc import Iterator, Sequence
 
 from effnet_lite.benchmark.evaluation.contenders import Contender
-from effnet_lite.benchmark.evaluation.workers import Task
+from effnet_lite.benchmark.evaluation.worker import Task
 from effnet_lite.errors import InputError
 from effnet_lite.lite.datasets import Dataset
 from effnet_lite.lite.datasets.matching import Matching, explain_unknown, match_classes

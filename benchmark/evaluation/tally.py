@@ -11,7 +11,8 @@ from effnet_lite.benchmark.evaluation.metrics import Sums
 from effnet_lite.benchmark.evaluation.paired import Pair
 from effnet_lite.benchmark.evaluation.results import Evaluation, ModelEvaluation, Run, Unreadable
 from effnet_lite.benchmark.evaluation.selection import Selection
-from effnet_lite.benchmark.evaluation.workers import Outcome, Task
+from effnet_lite.benchmark.evaluation.worker import Task
+from effnet_lite.benchmark.evaluation.workers import Outcome
 from effnet_lite.benchmark.records import labels as short_names
 from effnet_lite.errors import InputError
 from effnet_lite.progress import Progress

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from effnet_lite.benchmark.classify import _is_probability
+from effnet_lite.benchmark.classify import is_probability
 from effnet_lite.benchmark.evaluation.answers import Answer, answer_of
 from effnet_lite.benchmark.host.session import peak_rss_mib
 from effnet_lite.errors import EffnetLiteError, InputError
@@ -83,7 +83,7 @@ class _Model:
                 f"{self.path} answers with infinities or NaN for {name}; check the model's "
                 "weights, or its types on this machine"
             )
-        scores = output if _is_probability(self.predictor, output) else softmax(output)
+        scores = output if is_probability(self.predictor, output) else softmax(output)
         return answer_of(output, float(scores.max()), right, self._offset)
 
 

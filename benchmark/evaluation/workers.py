@@ -10,14 +10,9 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
-import json
 import math
 import queue
-import signal
-import subprocess
-import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -25,30 +20,14 @@ from typing import Any
 from effnet_lite import errors
 from effnet_lite.benchmark.evaluation.answers import Answer
 from effnet_lite.benchmark.evaluation.contenders import Contender
+from effnet_lite.benchmark.evaluation.worker import Task, Worker
 from effnet_lite.errors import EffnetLiteError, InputError
-from effnet_lite.lite.datasets import Photo
 from effnet_lite.lite.preprocessing import Preprocessing
 
-# Not -m, which would look for modules in the folder that the user happens to be in.
-_CHILD = """
-import sys
-sys.path[:] = filter(None, sys.path)
-from effnet_lite.benchmark.evaluation.worker_process import serve
-serve()
-"""
 # A worker has its next photo before it has answered, so that it need not wait for this process.
 _AHEAD = 2
 _PEAK_SECONDS = 5.0
 _OVERSLEPT = 1.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """One photo, its number in the data set, and its class."""
-
-    number: int
-    photo: Photo
-    right: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,9 +80,9 @@ class Pool:
             "preprocessing": dataclasses.asdict(preprocessing) if preprocessing else None,
             "scratch": self._scratch.name,
         }
-        self._events: queue.SimpleQueue[tuple[_Worker, dict[str, Any] | None]]
+        self._events: queue.SimpleQueue[tuple[Worker, dict[str, Any] | None]]
         self._events = queue.SimpleQueue()
-        self._workers: list[_Worker] = []
+        self._workers: list[Worker] = []
         self._again: collections.deque[Task] = collections.deque()
         self._crashed: set[int] = set()
         try:
@@ -162,7 +141,7 @@ class Pool:
             self._scratch.cleanup()
 
     def _start(self) -> None:
-        self._workers.append(_Worker(self._setup, self._events))
+        self._workers.append(Worker(self._setup, self._events))
 
     def _wait(self) -> Iterator[Outcome]:
         """Until something happens."""
@@ -184,7 +163,7 @@ class Pool:
             else:
                 yield from self._heard(worker, event)
 
-    def _heard(self, worker: _Worker, event: dict[str, Any]) -> Iterator[Outcome]:
+    def _heard(self, worker: Worker, event: dict[str, Any]) -> Iterator[Outcome]:
         if "error" in event:
             raise _rebuilt(event["error"], event["message"])
         if "ready" in event:
@@ -214,7 +193,7 @@ class Pool:
                 final=False,
             )
 
-    def _dead(self, worker: _Worker) -> Iterator[Outcome]:
+    def _dead(self, worker: Worker) -> Iterator[Outcome]:
         """Blame the photo that a worker died on, if it is the second time.
 
         The first time may be the system's doing, which ends processes when memory is short.
@@ -243,106 +222,11 @@ class Pool:
                 "`effnet-lite benchmark` tries each model in a process of its own"
             )
 
-    def _replace(self, worker: _Worker) -> None:
+    def _replace(self, worker: Worker) -> None:
         self._again.extend(list(worker.pending)[1:])
         worker.end()
         self._workers.remove(worker)
         self._start()
-
-
-class _Worker:
-    """One process, and what it has been given.
-
-    Attributes:
-        pending: Photos without an answer, in the order in which they were given.
-        since: When the first of them was begun; infinite while nothing is being decoded.
-        loaded: Whether the models are.
-        busy_with_model: Whether the first of ``pending`` is decoded.
-    """
-
-    def __init__(self, setup: dict[str, Any], events: queue.SimpleQueue[Any]) -> None:
-        self.pending: collections.deque[Task] = collections.deque()
-        self.since = math.inf
-        self.loaded = self.busy_with_model = False
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed in end)
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _CHILD],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-        )
-        threading.Thread(target=self._listen, args=(events,), daemon=True).start()
-        self.send(setup)
-
-    def give(self, task: Task) -> None:
-        """The next photo."""
-        self.pending.append(task)
-        if len(self.pending) == 1:
-            self._next()
-        photo = task.photo
-        self.send({"photo": task.number, "right": task.right, **dataclasses.asdict(photo)})
-
-    def send(self, question: dict[str, Any]) -> None:
-        """Say something; that a process is gone, its silence tells."""
-        assert self._process.stdin is not None  # asked for as a pipe
-        with contextlib.suppress(OSError, ValueError):
-            self._process.stdin.write(json.dumps(question).encode() + b"\n")
-            self._process.stdin.flush()
-
-    def begin(self) -> None:
-        """The models are loaded: the first photo's time starts."""
-        self.loaded = True
-        self._next()
-
-    def decoded(self) -> None:
-        """The first photo's time has ended."""
-        self.busy_with_model, self.since = True, math.inf
-
-    def finished(self) -> Task:
-        """The first photo has its answer; the next one's time starts."""
-        task = self.pending.popleft()
-        self._next()
-        return task
-
-    def end(self) -> None:
-        """Kill the process."""
-        self._process.kill()
-        with contextlib.suppress(subprocess.TimeoutExpired):  # it waits for a disk
-            self._process.wait(timeout=2)
-        assert self._process.stdin is not None
-        with contextlib.suppress(OSError):
-            self._process.stdin.close()
-        self._errors.close()
-
-    def how_it_ended(self) -> str:
-        """For a message: by which signal, or what it said last."""
-        try:
-            code = self._process.wait(timeout=2)
-        except subprocess.TimeoutExpired:  # it only closed its pipe
-            self._process.kill()
-            code = self._process.wait()
-        self._errors.seek(0)
-        said = self._errors.read()[-2000:].decode("utf-8", "replace").strip().splitlines()
-        last = f" ({said[-1][:200]})" if said else ""
-        try:
-            name = signal.Signals(-code).name if code < 0 else f"code {code}"
-        except ValueError:  # a signal that Python does not know
-            name = f"signal {-code}"
-        return f"ended with {name}{last}"
-
-    def _next(self) -> None:
-        self.busy_with_model = False
-        self.since = time.monotonic() if self.pending and self.loaded else math.inf
-
-    def _listen(self, events: queue.SimpleQueue[Any]) -> None:
-        assert self._process.stdout is not None
-        with self._process.stdout as answers:
-            for line in answers:
-                try:
-                    events.put((self, json.loads(line)))
-                except ValueError:  # the last line of one that was killed
-                    break
-        events.put((self, None))
 
 
 def _rebuilt(name: str, message: str) -> EffnetLiteError:
