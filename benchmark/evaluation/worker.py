@@ -8,23 +8,14 @@ import dataclasses
 import json
 import math
 import queue
-import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 from typing import Any
 
+from effnet_lite.benchmark.host import child
 from effnet_lite.lite.datasets import Photo
-
-# Not -m, which would look for modules in the folder that the user happens to be in.
-_CHILD = """
-import sys
-sys.path[:] = filter(None, sys.path)
-from effnet_lite.benchmark.evaluation.worker_process import serve
-serve()
-"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +47,7 @@ class Worker:
         self.loaded = self.busy_with_model = False
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed in end)
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _CHILD],
+            child.command("effnet_lite.benchmark.evaluation.worker_process"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -114,10 +105,7 @@ class Worker:
         self._errors.seek(0)
         said = self._errors.read()[-2000:].decode("utf-8", "replace").strip().splitlines()
         last = f" ({said[-1][:200]})" if said else ""
-        try:
-            name = signal.Signals(-code).name if code < 0 else f"code {code}"
-        except ValueError:  # a signal that Python does not know
-            name = f"signal {-code}"
+        name = child.signal_name(-code) if code < 0 else f"code {code}"
         return f"ended with {name}{last}"
 
     def _next(self) -> None:

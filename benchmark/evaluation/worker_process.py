@@ -27,8 +27,9 @@ import numpy as np
 
 from effnet_lite.benchmark.classify import is_probability
 from effnet_lite.benchmark.evaluation.answers import Answer, answer_of
+from effnet_lite.benchmark.host import child
 from effnet_lite.benchmark.host.session import peak_rss_mib
-from effnet_lite.errors import EffnetLiteError, InputError
+from effnet_lite.errors import InputError
 from effnet_lite.lite.datasets import Photo
 from effnet_lite.lite.preprocessing import Pixels, Preprocessing
 from effnet_lite.quantize.fidelity import softmax
@@ -39,13 +40,7 @@ def serve() -> None:
     """Answer until the pipe ends."""
     with contextlib.suppress(ValueError, OSError):  # not in a main thread, or no such signal
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers itself
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # native code prints where it likes
-
-    def say(document: dict[str, Any]) -> None:
-        answers.write(json.dumps(document) + "\n")
-        answers.flush()
-
+    say = child.answers()
     questions = _questions()
     setup = questions.get()
     try:
@@ -60,11 +55,8 @@ def serve() -> None:
                 say({"peak": peak_rss_mib()})
             else:
                 _answer(question, models, say)
-    except EffnetLiteError as error:
-        say({"error": type(error).__name__, "message": str(error)})
     except Exception as error:  # whatever a runtime raises: one line, not a dead worker
-        text = " ".join(f"{type(error).__name__}: {error}".split())
-        say({"error": "InputError", "message": f"a worker process failed: {text[:400]}"})
+        say(child.failure(error, "a worker process failed"))
 
 
 class _Model:

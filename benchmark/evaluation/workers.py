@@ -17,11 +17,11 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from effnet_lite import errors
 from effnet_lite.benchmark.evaluation.answers import Answer
 from effnet_lite.benchmark.evaluation.contenders import Contender
 from effnet_lite.benchmark.evaluation.worker import Task, Worker
-from effnet_lite.errors import EffnetLiteError, InputError
+from effnet_lite.benchmark.host import child
+from effnet_lite.errors import InputError
 from effnet_lite.lite.preprocessing import Preprocessing
 
 # A worker has its next photo before it has answered, so that it need not wait for this process.
@@ -165,7 +165,7 @@ class Pool:
 
     def _heard(self, worker: Worker, event: dict[str, Any]) -> Iterator[Outcome]:
         if "error" in event:
-            raise _rebuilt(event["error"], event["message"])
+            raise child.raised(event)
         if "ready" in event:
             worker.begin()
         elif "decoded" in event:
@@ -227,10 +227,3 @@ class Pool:
         worker.end()
         self._workers.remove(worker)
         self._start()
-
-
-def _rebuilt(name: str, message: str) -> EffnetLiteError:
-    kind = getattr(errors, name)
-    error: EffnetLiteError = kind.__new__(kind)
-    Exception.__init__(error, message)  # MissingDependencyError makes its message itself
-    return error

@@ -64,10 +64,15 @@ def raised(answer: dict[str, Any]) -> EffnetLiteError:
 def ending(process: subprocess.Popen[bytes], said: bytes) -> str:
     """How a process ended, as ``was ended by SIGSEGV``, with its last words on stderr."""
     code = process.wait()
-    try:
-        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
-    except ValueError:  # a signal that Python does not know
-        how = f"was ended by signal {-code}"
+    how = f"was ended by {signal_name(-code)}" if code < 0 else f"exited with {code}"
     lines = said.decode("utf-8", "replace").strip().splitlines()
     words = [line for line in lines if not line.startswith(_LOG)]
     return how + (f" ({words[-1].strip()[:200]})" if words else "")
+
+
+def signal_name(number: int) -> str:
+    """As ``SIGSEGV``."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # one that Python does not know
+        return f"signal {number}"

@@ -20,14 +20,14 @@ import numpy as np
 
 from effnet_lite.benchmark.intervals import Ratio, ratio_of_launches
 from effnet_lite.benchmark.scripts import _process, _runtimes
+from effnet_lite.benchmark.scripts._context import has_weights
 from effnet_lite.benchmark.scripts._onnx import to_onnx
 from effnet_lite.benchmark.scripts._runtimes import OPENERS, Array, channels_first
-from effnet_lite.errors import ConversionError, EffnetLiteError, MissingDependencyError
+from effnet_lite.errors import ConversionError, MissingDependencyError
 from effnet_lite.lite.architecture import architecture
 from effnet_lite.lite.preprocessing import Preprocessing, preprocessing_for
 from effnet_lite.lite.pretrained import load_weights
 from effnet_lite.lite.variants import get_variant
-from effnet_lite.lite.weights import imagenet_weights
 from effnet_lite.quantize.calibration_set import CalibrationSet, choose
 from effnet_lite.quantize.convert import convert
 from effnet_lite.quantize.export import export
@@ -251,7 +251,7 @@ def contest(
     Raises:
         EffnetLiteError: Our own file cannot be made.
     """
-    weights, row = weights_for(variant), get_variant(variant)
+    weights, row = "imagenet" if has_weights(variant) else "random", get_variant(variant)
     loaded = load_weights(weights, row, None, 0)
     graph = export(architecture(row, loaded.classes), loaded.tensors)
     images = choose(None, photos)
@@ -285,15 +285,6 @@ def contest(
         else _row(Row(variant, weights, name), answers, expected, Path(files[name][1]))
         for name in (OURS, *rivals)
     ]
-
-
-def weights_for(variant: str) -> str:
-    """``imagenet`` where they are installed or cached; nothing is downloaded."""
-    try:
-        imagenet_weights(get_variant(variant), fetch=False)
-    except EffnetLiteError:
-        return "random"
-    return "imagenet"
 
 
 def _launch(

@@ -19,10 +19,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from effnet_lite.benchmark.scripts._context import has_weights
 from effnet_lite.benchmark.scripts._process import effnet_lite
-from effnet_lite.errors import EffnetLiteError
 from effnet_lite.lite.variants import VARIANTS
-from effnet_lite.lite.weights import imagenet_weights
 
 FLAGS = {"float32": "--fp32", "int8": "--int8", "float16": "--fp16", "dynamic": "--dynamic",
          "int16x8": "--int16x8"}  # fmt: skip
@@ -133,15 +132,6 @@ def convert(variant: str, precision: str, folder: Path, options: argparse.Namesp
         sqnr_db=fidelity.get("sqnr_db"),
         top1_agreement=fidelity.get("top1_agreement"),
     )
-
-
-def has_weights(variant: str) -> bool:
-    """Whether ImageNet weights are on this machine."""
-    try:
-        imagenet_weights(VARIANTS[variant], fetch=False)
-    except EffnetLiteError:
-        return False
-    return True
 
 
 def write_json(options: argparse.Namespace, rows: list[Row]) -> None:

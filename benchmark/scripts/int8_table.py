@@ -15,10 +15,7 @@ from __future__ import annotations
 
 import argparse
 import collections
-import importlib.metadata
-import json
 import os
-import platform
 import re
 import sys
 import tempfile
@@ -26,12 +23,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from effnet_lite import __version__
 from effnet_lite.benchmark.host.latency import processor
 from effnet_lite.benchmark.intervals import Ratio
+from effnet_lite.benchmark.scripts._context import versions, write_document
 from effnet_lite.benchmark.scripts._trial import STOCK, SYNTHETIC, Photos, Row, Trial
 from effnet_lite.errors import EffnetLiteError
-from effnet_lite.files import check_output, write_bytes
+from effnet_lite.files import check_output
 from effnet_lite.lite.photos import check_photos, find_photos
 from effnet_lite.lite.variants import VARIANTS
 from effnet_lite.quantize.calibration_set import DEFAULT_COUNT, SYNTHETIC_COUNT
@@ -245,7 +242,7 @@ def write_json(options: argparse.Namespace, photos: Photos, rows: Sequence[Row])
     """Everything so far, so that an interrupted run leaves what it has."""
     runtime = find_runtime()
     document = {
-        "versions": versions(),
+        "versions": versions(PACKAGES),
         "device": processor(),
         "cores": available_cpus(),
         "host_measurements": ["seconds", "peak_mib", "latency"],
@@ -260,19 +257,7 @@ def write_json(options: argparse.Namespace, photos: Photos, rows: Sequence[Row])
         },
         "rows": [row.to_json() for row in rows],
     }  # fmt: skip
-    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
-    write_bytes(options.json, (text + "\n").encode(), overwrite=True)
-
-
-def versions() -> dict[str, str | None]:
-    """Of Python, effnet-lite and what converts and runs; None for what is not installed."""
-    found: dict[str, str | None] = {"python": platform.python_version(), "effnet-lite": __version__}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = None
-    return found
+    write_document(options.json, document)
 
 
 if __name__ == "__main__":

@@ -16,23 +16,20 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib.metadata
-import json
 import os
-import platform
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from effnet_lite import __version__
 from effnet_lite.benchmark.host.latency import processor
 from effnet_lite.benchmark.intervals import CONFIDENCE
+from effnet_lite.benchmark.scripts._context import versions, write_document
 from effnet_lite.benchmark.scripts._rivals import CHECK_PHOTOS, RIVALS, Row, contest
 from effnet_lite.benchmark.scripts._runtimes import BURST, WARMUP
 from effnet_lite.errors import EffnetLiteError
-from effnet_lite.files import check_output, write_bytes
+from effnet_lite.files import check_output
 from effnet_lite.lite.variants import VARIANTS
 from effnet_lite.quantize.calibration_set import DEFAULT_COUNT
 from effnet_lite.quantize.tflite.runtime import available_cpus
@@ -153,7 +150,8 @@ def markdown_line(texts: Sequence[str]) -> str:
 def footer(options: argparse.Namespace, load: float | None) -> list[str]:
     """What stands below the table, a string a line."""
     loads = ", ".join(NONE if one is None else f"{one:.1f}" for one in (load, _load()))
-    installed = ", ".join(f"{name} {version}" for name, version in versions().items() if version)
+    found = versions(PACKAGES)
+    installed = ", ".join(f"{name} {version}" for name, version in found.items() if version)
     lines = [
         f"* host measurements: {processor()}, {available_cpus()} cores; load before and after: "
         f"{loads}, of which 1 is this script's",
@@ -167,21 +165,10 @@ def footer(options: argparse.Namespace, load: float | None) -> list[str]:
     return [f"{line}  " for line in lines] if options.markdown else lines
 
 
-def versions() -> dict[str, str | None]:
-    """Of Python, effnet-lite and what was compared; None for what is not installed."""
-    found: dict[str, str | None] = {"python": platform.python_version(), "effnet-lite": __version__}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = None
-    return found
-
-
 def write_json(options: argparse.Namespace, rows: Sequence[Row], load: float | None) -> None:
     """Everything so far, so that an interrupted run leaves what it has."""
     document = {
-        "versions": versions(),
+        "versions": versions(PACKAGES),
         "device": processor(),
         "cores": available_cpus(),
         "load": [load, _load()],
@@ -191,8 +178,7 @@ def write_json(options: argparse.Namespace, rows: Sequence[Row], load: float | N
         "calibration_photos": options.photos,
         "rows": [dataclasses.asdict(row) | {"label": label(row.rival)} for row in rows],
     }  # fmt: skip
-    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
-    write_bytes(options.json, (text + "\n").encode(), overwrite=True)
+    write_document(options.json, document)
 
 
 def _load() -> float | None:
