@@ -25,7 +25,7 @@ from typing import TypeVar
 
 from effnet_lite.benchmark.host.latency import processor
 from effnet_lite.benchmark.intervals import Ratio
-from effnet_lite.benchmark.scripts._context import versions, write_document
+from effnet_lite.benchmark.scripts._context import write_document
 from effnet_lite.benchmark.scripts._trial import STOCK, SYNTHETIC, Photos, Row, Trial
 from effnet_lite.errors import EffnetLiteError
 from effnet_lite.files import check_output
@@ -34,6 +34,7 @@ from effnet_lite.lite.variants import VARIANTS
 from effnet_lite.quantize.calibration_set import DEFAULT_COUNT, SYNTHETIC_COUNT
 from effnet_lite.quantize.fidelity import Fidelity
 from effnet_lite.quantize.tflite.runtime import available_cpus, find_runtime
+from effnet_lite.versions import versions
 
 RECIPES = (STOCK, "fast", "default", "best", SYNTHETIC)
 PACKAGES = ("numpy", "pillow", "ai-edge-litert", "tensorflow", "tf-keras")

@@ -25,7 +25,7 @@ from typing import Any
 
 from effnet_lite.benchmark.host.latency import processor
 from effnet_lite.benchmark.intervals import CONFIDENCE
-from effnet_lite.benchmark.scripts._context import versions, write_document
+from effnet_lite.benchmark.scripts._context import write_document
 from effnet_lite.benchmark.scripts._rivals import CHECK_PHOTOS, RIVALS, Row, contest
 from effnet_lite.benchmark.scripts._runtimes import BURST, WARMUP
 from effnet_lite.errors import EffnetLiteError
@@ -33,6 +33,7 @@ from effnet_lite.files import check_output
 from effnet_lite.lite.variants import VARIANTS
 from effnet_lite.quantize.calibration_set import DEFAULT_COUNT
 from effnet_lite.quantize.tflite.runtime import available_cpus
+from effnet_lite.versions import versions
 
 PACKAGES = ("numpy", "ai-edge-litert", "onnx", "onnxruntime", "openvino", "nncf")
 #: Header → width in the plain table; an error fills the columns after the names.

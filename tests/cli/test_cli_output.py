@@ -5,8 +5,11 @@ import io
 import json
 import math
 
+import click
 import pytest
+from click.testing import CliRunner
 
+from effnet_lite import __version__
 from effnet_lite.cli.output import Bar, megabytes, print_json, table
 
 
@@ -19,11 +22,24 @@ def test_table():
     assert table(["name"], []) == "name"
 
 
-def test_json_has_no_infinities(capsys):
+@click.command()
+def command():
     print_json({"a": math.inf, "b": [math.nan, 1.5], "c": {"d": (-math.inf,)}, "é": "ß"})
-    text = capsys.readouterr().out
-    assert json.loads(text) == {"a": None, "b": [None, 1.5], "c": {"d": [None]}, "é": "ß"}
+
+
+def test_json_has_no_infinities():
+    text = CliRunner().invoke(command).stdout
+    found = json.loads(text)
+    del found["made_by"]
+    assert found == {"a": None, "b": [None, 1.5], "c": {"d": [None]}, "é": "ß"}
     assert "é" in text
+
+
+def test_json_says_what_made_it(cli):
+    found = json.loads(cli("variants", "lite0", "lite-w0.5-d1-s160", "--json").out)["made_by"]
+    assert found["command"] == "effnet-lite variants lite0 lite-w0.5-d1-s160 --json"
+    assert found["versions"]["effnet-lite"] == __version__
+    assert set(found["versions"]) >= {"python", "numpy", "ai-edge-litert"}
 
 
 def test_megabytes():

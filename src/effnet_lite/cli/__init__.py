@@ -11,6 +11,7 @@ import importlib
 import click
 
 from effnet_lite import __version__
+from effnet_lite.cli.output import ARGUMENTS
 from effnet_lite.errors import EffnetLiteError
 
 #: Command → what `effnet-lite --help` says of it. The module has the command's name.
@@ -63,6 +64,11 @@ class LazyGroup(click.Group):
                 raise
             message = f"{error.message.rstrip('.')}; did you mean {near[0]!r}?"
             raise click.UsageError(message, error.ctx) from error
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep the words, which JSON documents tell."""
+        ctx.meta[ARGUMENTS] = tuple(args)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
         """Turn the package's own errors into one line and an exit code."""

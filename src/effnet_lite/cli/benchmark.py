@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from effnet_lite.cli.output import Bar, json_option, print_json, table
+from effnet_lite.cli.output import Bar, json_option, names, print_json, table
 from effnet_lite.errors import EffnetLiteError, UsageError
 
 if TYPE_CHECKING:
@@ -17,11 +17,6 @@ if TYPE_CHECKING:
 MAX_CORES = 4096
 COLUMNS = ["model", "runs", "p50 ms", "p90 ms", "p99 ms", "mean ms (95 %)", "first run", "init",
            "preprocess", "peak MiB"]  # fmt: skip
-
-
-def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
-    """Names with commas between them."""
-    return tuple(filter(None, (name.strip() for name in (value or "").split(","))))
 
 
 def _cores(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
@@ -55,14 +50,14 @@ def _options(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
 @click.option("--warmup", default=5, show_default=True, help="Runs thrown away in each process.")
 @click.option("--processes", default=6, show_default=True, help="Launches to spread the runs over.")
 @click.option(
-    "--delegate", callback=_names, default="cpu", show_default=True,
+    "--delegate", callback=names, default="cpu", show_default=True,
     help="cpu (XNNPACK), none (built-in kernels), edgetpu, or a delegate library's path; on a "
     "device gpu and nnapi, too. Several are compared.",
 )  # fmt: skip
 @click.option("--delegate-option", "delegate_options", multiple=True, callback=_options,
               metavar="KEY=VALUE", help="For an external delegate; may be repeated.")  # fmt: skip
-@click.option("--runtime", callback=_names, help="litert, tflite-runtime, tensorflow, or several.")
-@click.option("--device", callback=_names, default="host", show_default=True,
+@click.option("--runtime", callback=names, help="litert, tflite-runtime, tensorflow, or several.")
+@click.option("--device", callback=names, default="host", show_default=True,
               help="host, adb (the phone that is plugged in), adb:SERIAL, or several.")  # fmt: skip
 @click.option("--binary", type=click.Path(), help="benchmark_model for the device.")
 @click.option("--cool-down", default=60.0, show_default=True,
@@ -131,17 +126,17 @@ def _draw_profile(result: BenchmarkResult, path: str, overwrite: bool) -> bool:
 
 
 def _print(result: BenchmarkResult) -> None:
-    names = dict(zip(map(id, result.records), result.labels, strict=True))
+    titles = dict(zip(map(id, result.records), result.labels, strict=True))
     devices: dict[object, list[Measurement]] = {}
     for record in result.records:
         devices.setdefault((record.device_kind, record.device, record.serial), []).append(record)
     for records in devices.values():
         click.echo(_headline(records))
-        rows = [[names[id(record)], str(record.runs), *_figures(record)] for record in records]
+        rows = [[titles[id(record)], str(record.runs), *_figures(record)] for record in records]
         click.echo(table(COLUMNS, rows))
         for reason, marked in _noise(records):
             which = (
-                "" if len(marked) == len(records) else f" ({', '.join(names[n] for n in marked)})"
+                "" if len(marked) == len(records) else f" ({', '.join(titles[n] for n in marked)})"
             )
             click.echo(f"noisy: {reason}{which}")
         for note in _notes(records):

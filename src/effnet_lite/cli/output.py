@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -17,9 +18,19 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 BAR_WIDTH = 28
 
 
-def print_json(document: Any) -> None:
-    """One document on stdout; floats that JSON lacks become null."""
-    click.echo(json.dumps(finite(document), indent=2, ensure_ascii=False))
+#: Where the group keeps the words that it was called with.
+ARGUMENTS = "effnet_lite.arguments"
+# What figures may depend on; TensorFlow's is of what convert and train do.
+_PACKAGES = ("numpy", "ai-edge-litert", "tensorflow")
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """One document on stdout, with what made it; floats that JSON lacks become null."""
+    from effnet_lite.versions import versions
+
+    words = ["effnet-lite", *click.get_current_context().meta.get(ARGUMENTS, ())]
+    made_by = {"command": shlex.join(words), "versions": versions(_PACKAGES)}
+    click.echo(json.dumps(finite({**document, "made_by": made_by}), indent=2, ensure_ascii=False))
 
 
 class Bar:
@@ -79,3 +90,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def megabytes(count: int) -> str:
     """Bytes as 10^6."""
     return f"{count / 1e6:.2f} MB"
+
+
+def names(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """The callback of an option that takes names with commas between them."""
+    return tuple(filter(None, (name.strip() for name in (value or "").split(","))))
