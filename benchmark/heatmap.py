@@ -21,6 +21,7 @@ from PIL import Image, ImageDraw, ImageFont
 from effnet_lite.errors import InputError
 from effnet_lite.files import check_output, write_bytes
 from effnet_lite.lite.preprocessing import Pixels
+from effnet_lite.printable import printable
 
 Map = npt.NDArray[np.floating[Any]]
 
@@ -167,12 +168,6 @@ def picture_paths(
             check_output(path, overwrite)
         paths.append(path)
     return paths
-
-
-def printable(text: str) -> str:
-    """The text on one line: no line breaks, no control characters, no lone surrogates."""
-    clean = text.encode("utf-8", "replace").decode()
-    return "".join(letter if letter.isprintable() else "?" for letter in clean)
 
 
 def _safe_stem(stem: str) -> str:

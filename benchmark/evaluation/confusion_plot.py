@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from effnet_lite.benchmark.evaluation.results import Evaluation, ModelEvaluation
-from effnet_lite.benchmark.heatmap import printable
 from effnet_lite.pictures import picture
+from effnet_lite.printable import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -17,7 +17,6 @@ from effnet_lite.benchmark.heatmap import (
     draw,
     overlay,
     picture_paths,
-    printable,
     value_range,
 )
 from effnet_lite.errors import InputError
@@ -133,12 +132,6 @@ def test_awkward_texts_can_be_drawn(panels, tmp_path, pixels):
     panel = Panel(pixels, (AWKWARD, AWKWARD * 20, ""), panels[1].values)
     draw([panel], tmp_path / "a.png", AWKWARD, [AWKWARD])
     assert (tmp_path / "a.png").exists()
-
-
-def test_printable():
-    assert printable("a\nb\tc\0d\udcffe") == "a?b?c?d?e"
-    assert printable("猫 é <b>") == "猫 é <b>"
-    assert "\u202e" not in printable(AWKWARD)  # turns the writing direction
 
 
 def test_what_the_font_lacks():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from effnet_lite.cli.output import Bar, json_option, print_json, table
+from effnet_lite.printable import printable
 
 if TYPE_CHECKING:
     from effnet_lite.benchmark.evaluation.results import Evaluation, ModelEvaluation
@@ -75,8 +76,6 @@ def command(
 
 
 def _warn(result: Evaluation) -> None:
-    from effnet_lite.benchmark.heatmap import printable
-
     for note in result.notes:
         click.echo(f"note: {printable(note)}", err=True)
     if not result.unreadable:
@@ -115,8 +114,6 @@ def _print(result: Evaluation) -> None:
 
 
 def _print_comparisons(result: Evaluation) -> None:
-    from effnet_lite.benchmark.heatmap import printable
-
     if not result.comparisons:
         return
     rows = [
@@ -137,8 +134,6 @@ def _print_comparisons(result: Evaluation) -> None:
 
 def _print_worst(result: Evaluation) -> None:
     """The classes that some model is surely worst at."""
-    from effnet_lite.benchmark.heatmap import printable
-
     ends: dict[int, float] = {}
     for model in result.models:
         for entry in model.figures.worst(SHOWN):
@@ -157,8 +152,6 @@ def _print_worst(result: Evaluation) -> None:
 
 
 def _print_confusions(result: Evaluation) -> None:
-    from effnet_lite.benchmark.heatmap import printable
-
     counts = [
         {(right, answer): count for right, answer, count in model.figures.confusions()}
         for model in result.models
@@ -178,8 +171,6 @@ def _print_confusions(result: Evaluation) -> None:
 
 
 def _name(model: ModelEvaluation) -> str:
-    from effnet_lite.benchmark.heatmap import printable
-
     return printable(model.name)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from effnet_lite.cli.output import Bar, json_option, print_json, table
+from effnet_lite.printable import printable
 
 if TYPE_CHECKING:
     from effnet_lite.benchmark.explain import Explanations
@@ -60,7 +61,6 @@ def command(
 
 
 def _print(result: Explanations) -> None:
-    from effnet_lite.benchmark.heatmap import printable
     from effnet_lite.benchmark.records import labels as short_names
 
     views = result.results[0].models
