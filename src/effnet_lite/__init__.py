@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from effnet_lite.benchmark.evaluation.evaluate import evaluate
     from effnet_lite.benchmark.explain import explain
     from effnet_lite.benchmark.inspection import inspect
+    from effnet_lite.benchmark.report import report
     from effnet_lite.benchmark.timing import benchmark
     from effnet_lite.lite.builder import EffNetLite
     from effnet_lite.lite.variants import VARIANTS, get_variant
@@ -33,6 +34,7 @@ _EXPORTS = {
     "evaluate": "effnet_lite.benchmark.evaluation.evaluate",
     "explain": "effnet_lite.benchmark.explain",
     "inspect": "effnet_lite.benchmark.inspection",
+    "report": "effnet_lite.benchmark.report",
     "benchmark": "effnet_lite.benchmark",
     "doctor": "effnet_lite.benchmark.doctor",
 }
@@ -50,6 +52,7 @@ __all__ = [
     "explain",
     "get_variant",
     "inspect",
+    "report",
 ]
 
 
