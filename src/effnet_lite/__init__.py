@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from effnet_lite.benchmark.explain import explain
     from effnet_lite.benchmark.inspection import inspect
     from effnet_lite.benchmark.report import report
+    from effnet_lite.benchmark.sweep.sweep import sweep
     from effnet_lite.benchmark.timing import benchmark
     from effnet_lite.lite.builder import EffNetLite
     from effnet_lite.lite.variants import VARIANTS, get_variant
@@ -35,6 +36,7 @@ _EXPORTS = {
     "explain": "effnet_lite.benchmark.explain",
     "inspect": "effnet_lite.benchmark.inspection",
     "report": "effnet_lite.benchmark.report",
+    "sweep": "effnet_lite.benchmark.sweep.sweep",
     "benchmark": "effnet_lite.benchmark",
     "doctor": "effnet_lite.benchmark.doctor",
 }
@@ -53,6 +55,7 @@ __all__ = [
     "get_variant",
     "inspect",
     "report",
+    "sweep",
 ]
 
 

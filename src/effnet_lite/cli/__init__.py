@@ -20,6 +20,7 @@ COMMANDS = {
     "classify": "Name what is in photos.",
     "compare": "Measure a quantized model against its float parent.",
     "evaluate": "Measure accuracy on labelled photos, of one model or of several.",
+    "sweep": "Rank variants, recipes and files: convert, time, evaluate, draw.",
     "report": "Draw one page, which needs nothing else, from results in JSON.",
     "explain": "Draw what models look at in photos, and how well they agree.",
     "inspect": "Show what is inside a .tflite file.",
