@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from effnet_lite.benchmark.report import Candidate
     from effnet_lite.benchmark.sweep.sweep import SweepResult
 
-FRONT = "*"
+FRONT, NOISY = "*", "~"
 
 
 def _weights(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
@@ -87,6 +87,8 @@ def _print(result: SweepResult) -> None:
     rows = [_row(one) for one in evidence.candidates]
     click.echo(table(header, rows))
     click.echo(f"{FRONT} on the front: none is better in quality, latency and size at once")
+    if any(one.timing and one.timing.noise for one in evidence.candidates):
+        click.echo(f"{NOISY} noisy: something disturbed the runs, as the page tells")
     for note in evidence.notes:
         click.echo(f"note: {printable(note)}", err=True)
     click.echo(f"record {result.record}")
@@ -95,7 +97,7 @@ def _print(result: SweepResult) -> None:
 
 
 def _row(one: Candidate) -> list[str]:
-    noisy = "~" if one.timing and one.timing.noise else ""
+    noisy = NOISY if one.timing and one.timing.noise else ""
     quality = "-" if one.quality is None else f"{one.quality:.1%}"
     if one.quality_interval:
         quality += " ({:.1f} to {:.1f})".format(*(100 * end for end in one.quality_interval))
