@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from effnet_lite.benchmark.host import delegates
 from effnet_lite.benchmark.host.emulation import emulated
 from effnet_lite.errors import InputError, UsageError
 from effnet_lite.lite.labels import fit_labels, read_labels
 from effnet_lite.lite.preprocessing import Preprocessing
 from effnet_lite.quantize.fidelity import softmax
 from effnet_lite.quantize.tflite.predictor import Predictor
-from effnet_lite.quantize.tflite.runtime import MAX_THREADS
+from effnet_lite.quantize.tflite.runtime import MAX_THREADS, find_runtime
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +58,7 @@ def classify(
     threads: int | None = None,
     preprocessing: Preprocessing | None = None,
     labels: str | os.PathLike[str] | None = None,
+    delegate: str = delegates.CPU,
 ) -> list[Classification]:
     """Classify photos.
 
@@ -67,28 +69,40 @@ def classify(
         threads: CPU threads; None for all cores.
         preprocessing: None takes what the file says of itself.
         labels: A file of class names; None takes the model's own.
+        delegate: ``cpu`` (XNNPACK), ``none`` (the built-in kernels), ``edgetpu``,
+            ``edgetpu:usb:0``, or the path of a delegate's library.
 
     Raises:
-        UsageError: ``top`` or ``threads`` is out of range.
+        UsageError: ``top`` or ``threads`` is out of range, or the delegate is unknown.
         InputError: The model, a photo or the labels are not what they should be.
+        DelegateError: The delegate's library or device is missing, or it fails on the model.
     """
     if top < 1:
         raise UsageError(f"top must be at least 1, got {top}")
     if threads is not None and not 1 <= threads <= MAX_THREADS:
         raise UsageError(f"threads must be 1 to {MAX_THREADS}, got {threads}")
-    predictor = Predictor.open(model, preprocessing=preprocessing, threads=threads)
+    spec, runtime = delegates.parse(delegate), find_runtime()
+    loaded = delegates.load(spec, runtime)
+    timed = emulated() is None
+    with delegates.blaming(spec):
+        predictor = Predictor.open(
+            model, preprocessing=preprocessing, threads=threads, runtime=runtime,
+            delegates=loaded, default_delegate=spec.name != delegates.NONE,
+        )  # fmt: skip
     if labels is not None:
         predictor.labels = fit_labels(read_labels(labels), predictor.classes)
-    timed = emulated() is None
-    return [_classify(predictor, Path(image), top, timed) for image in images]
+    return [_classify(predictor, spec, Path(image), top, timed) for image in images]
 
 
-def _classify(predictor: Predictor, image: Path, top: int, timed: bool) -> Classification:
+def _classify(
+    predictor: Predictor, spec: delegates.DelegateSpec, image: Path, top: int, timed: bool
+) -> Classification:
     start = time.perf_counter()
     pixels = predictor.preprocessing.pixels(image)
-    ready = time.perf_counter()
-    output = predictor.output(pixels)
-    done = time.perf_counter()
+    with delegates.blaming(spec):
+        ready = time.perf_counter()
+        output = predictor.output(pixels)
+        done = time.perf_counter()
     if not np.isfinite(output).all():
         raise InputError(f"the model answers with infinities or NaN for {image}")
     scores = output if is_probability(predictor, output) else softmax(output)

@@ -11,6 +11,7 @@ from typing import Any
 
 from effnet_lite import __version__
 from effnet_lite.benchmark.adb.client import find_adb
+from effnet_lite.benchmark.edgetpu.compiler import find_compiler
 from effnet_lite.benchmark.host import delegates
 from effnet_lite.benchmark.host.emulation import emulated
 from effnet_lite.errors import EffnetLiteError
@@ -71,7 +72,7 @@ def doctor() -> Diagnosis:
         _runtime(),
     ]
     optional = [_package(name, *why) for name, why in _OPTIONAL.items()]
-    optional += [_photos(), *_weights(), _adb(), _edgetpu(), _clock()]
+    optional += [_photos(), *_weights(), _adb(), *_edgetpu(), _clock()]
     return Diagnosis(tuple(checks), tuple(optional))
 
 
@@ -121,15 +122,29 @@ def _adb() -> Check:
         return Check("adb", False, str(error))
 
 
-def _edgetpu() -> Check:
-    """Whether the library is there; a device is only looked for when a model is run on it."""
+def _edgetpu() -> list[Check]:
     library = delegates.parse(delegates.EDGETPU).path
     try:
         with without_native_logs():
             ctypes.CDLL(library)
     except OSError as error:
-        return Check("Edge TPU library", False, f"for --delegate edgetpu: {error}")
-    return Check("Edge TPU library", True, f"{library} (benchmark --delegate edgetpu)")
+        found = Check("Edge TPU library", False, f"for --delegate edgetpu: {error}")
+    else:
+        found = Check("Edge TPU library", True, f"{library}, {_edgetpu_devices()}")
+    try:
+        compiler = Check("Edge TPU compiler", True, str(find_compiler()))
+    except EffnetLiteError as error:
+        why = str(error).partition(";")[0]  # how to install it fills four lines
+        compiler = Check("Edge TPU compiler", False, f"for edgetpu compile: {why}")
+    return [found, compiler]
+
+
+def _edgetpu_devices() -> str:
+    try:
+        seen = [device.delegate for device in delegates.edgetpus().devices]
+    except EffnetLiteError:  # a library need not be able to list them
+        return "which lists no devices (benchmark --delegate edgetpu)"
+    return ", ".join(seen) or "but no Edge TPU on USB or PCIe"
 
 
 def _clock() -> Check:

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from effnet_lite.benchmark.edgetpu.devices import EdgeTpus, edgetpu_devices
 from effnet_lite.benchmark.host.shared_library import HEADER, binary_of, own_binary
 from effnet_lite.errors import DelegateError, InputError, UsageError
 from effnet_lite.files import check_readable
@@ -116,6 +117,17 @@ def load(
     raise DelegateError(_why_not_created(spec, options, reason))
 
 
+def edgetpus() -> EdgeTpus:
+    """The Edge TPUs that the installed library sees.
+
+    Raises:
+        DelegateError: It is missing, or cannot list devices.
+    """
+    spec = parse(EDGETPU)
+    _check_loads(spec, str(spec.path))
+    return edgetpu_devices(str(spec.path))
+
+
 @contextlib.contextmanager
 def blaming(spec: DelegateSpec) -> Iterator[None]:
     """Where a :class:`Runner` with this delegate is made and run: says what the delegate did.
@@ -203,7 +215,7 @@ def _why_not_created(spec: DelegateSpec, options: Mapping[str, str], said: str) 
         return (
             f"{spec.path} is installed, but opens no Edge TPU{where}"
             + (f" ({said})" if said else "")
-            + f": {_edgetpu_advice()}"
+            + f": {_other_devices(spec) or _edgetpu_advice()}"
         )
     given = ", ".join(f"{key}={value}" for key, value in options.items())
     return (
@@ -225,6 +237,18 @@ def _why_refused(spec: DelegateSpec, error: InputError) -> str:
         f"delegate {spec.name} fails on the model: {said or no_reason}; "
         "--delegate cpu runs it without"
     )
+
+
+def _other_devices(spec: DelegateSpec) -> str:
+    """What to ask for in place of a device that the library does not see; empty if it does."""
+    try:
+        seen = [one.delegate for one in edgetpu_devices(str(spec.path)).devices]
+    except DelegateError:  # it need not be able to list them
+        return ""
+    asked = f"{EDGETPU}:{spec.device}" if spec.device else EDGETPU
+    if not seen or any(one.startswith(asked) for one in seen):
+        return ""
+    return f"the library sees {', '.join(seen)}; ask for one of these"
 
 
 def _edgetpu_advice(devices: Path = Path("/sys/bus")) -> str:

@@ -14,6 +14,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from effnet_lite.benchmark.classify import classify
     from effnet_lite.benchmark.doctor import doctor
+    from effnet_lite.benchmark.edgetpu.check import edgetpu_check
+    from effnet_lite.benchmark.edgetpu.compile import edgetpu_compile
     from effnet_lite.benchmark.evaluation.evaluate import evaluate
     from effnet_lite.benchmark.explain import explain
     from effnet_lite.benchmark.inspection import inspect
@@ -38,6 +40,8 @@ _EXPORTS = {
     "report": "effnet_lite.benchmark.report",
     "sweep": "effnet_lite.benchmark.sweep.sweep",
     "benchmark": "effnet_lite.benchmark",
+    "edgetpu_check": "effnet_lite.benchmark.edgetpu.check",
+    "edgetpu_compile": "effnet_lite.benchmark.edgetpu.compile",
     "doctor": "effnet_lite.benchmark.doctor",
 }
 
@@ -50,6 +54,8 @@ __all__ = [
     "compare",
     "convert",
     "doctor",
+    "edgetpu_check",
+    "edgetpu_compile",
     "evaluate",
     "explain",
     "get_variant",

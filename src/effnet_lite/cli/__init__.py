@@ -25,6 +25,7 @@ COMMANDS = {
     "explain": "Draw what models look at in photos, and how well they agree.",
     "inspect": "Show what is inside a .tflite file.",
     "benchmark": "Time models on this machine and on phones, layer by layer.",
+    "edgetpu": "Know what the Edge TPU runs, compile for it, list devices.",
     "variants": "List the variants with their size and cost.",
     "doctor": "Say what is installed, what works, and what to install.",
 }

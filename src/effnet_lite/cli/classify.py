@@ -12,11 +12,16 @@ from effnet_lite.cli.output import json_option, print_json
 @click.argument("images", nargs=-1, required=True, type=click.Path())
 @click.option("--top", default=5, show_default=True, help="Classes to show for each photo.")
 @click.option("--threads", type=int, help="CPU threads.  [default: all cores]")
+@click.option(
+    "--delegate", default="cpu", show_default=True,
+    help="cpu (XNNPACK), none (built-in kernels), edgetpu, edgetpu:usb:0 or edgetpu:pci:0, or a "
+    "delegate library's path.",
+)  # fmt: skip
 @click.option("--labels", type=click.Path(), help="Class names, if the model has none.")
 @json_option
 def command(
-    model: str, images: tuple[str, ...], top: int, threads: int | None, labels: str | None,
-    as_json: bool,
+    model: str, images: tuple[str, ...], top: int, threads: int | None, delegate: str,
+    labels: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Name what is in IMAGES with MODEL, a .tflite file.
 
@@ -24,7 +29,7 @@ def command(
     """
     from effnet_lite.benchmark.classify import classify
 
-    results = classify(model, images, top=top, threads=threads, labels=labels)
+    results = classify(model, images, top=top, threads=threads, labels=labels, delegate=delegate)
     if as_json:
         print_json({"results": [result.to_json() for result in results]})
         return

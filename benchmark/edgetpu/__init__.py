@@ -1,0 +1,1 @@
+"""The Edge TPU: what will map, compiling, and the devices that are there."""
