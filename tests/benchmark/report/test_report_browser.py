@@ -16,6 +16,7 @@ from effnet_lite.benchmark.report import report
 
 pytest.importorskip("plotly")
 webdriver = pytest.importorskip("selenium.webdriver")
+from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402 (once it is known to be there)
 
 WIDTHS = (400, 1400)
 # Of a drawn plot, in Plotly's own classes: lines and points, boxes, bars, heat maps.
@@ -228,5 +229,7 @@ def test_figures_follow_a_dark_page(load):
     browser.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True})
     light = [{"name": "prefers-color-scheme", "value": "light"}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": light})
-    assert browser.execute_script(script) == ["rgb(255, 255, 255)", "#ffffff"]
+    # The page hears of it, and draws anew, when it comes to that.
+    wanted = ["rgb(255, 255, 255)", "#ffffff"]
+    WebDriverWait(browser, 30).until(lambda one: one.execute_script(script) == wanted)
     assert browser.get_log("browser") == []
