@@ -89,7 +89,29 @@ class EffNetLite:
         return model
 
 
-def build_model(plan: Architecture, dropout: float = 0.0, drop_connect: float = 0.0) -> Any:
+class LayerFactory:
+    """The layers that act otherwise in training; a trainer may want its own."""
+
+    def batch_norm(self, name: str) -> Any:
+        """With the statistics of the batch in training."""
+        layers = import_tf_keras().layers
+        return layers.BatchNormalization(momentum=BN_MOMENTUM, epsilon=BN_EPSILON, name=name)
+
+    def dropout(self, rate: float, name: str, shape: tuple[int | None, ...] | None = None) -> Any:
+        """Noise of that shape, where 1 means alike along the axis and None as long as it is."""
+        return import_tf_keras().layers.Dropout(rate, noise_shape=shape, name=name)
+
+    def after_block(self, block: Block, plan: Architecture) -> Any:
+        """A layer behind a block's projection, or None."""
+        return None
+
+
+def build_model(
+    plan: Architecture,
+    dropout: float = 0.0,
+    drop_connect: float = 0.0,
+    factory: LayerFactory | None = None,
+) -> Any:
     """A tf_keras functional model of the plan with Keras' initial weights.
 
     Input (batch, size, size, 3) float32; output (batch, classes) logits, or the last
@@ -98,23 +120,24 @@ def build_model(plan: Architecture, dropout: float = 0.0, drop_connect: float = 
     keras = import_tf_keras()
     layers = keras.layers
     variant = plan.variant
+    make = factory or LayerFactory()
     inputs = x = layers.Input((variant.size, variant.size, 3), name="image")
     if variant.family.name == "b":
         x = layers.Rescaling(1 / 255, name="rescaling")(x)
         x = layers.Normalization(name=NORMALIZATION)(x)
     x = _conv(keras, plan.stem_filters, 3, 2, "stem_conv")(x)
-    x = _bn_act(keras, x, "stem_bn", variant, "stem_activation")
+    x = _bn_act(keras, make, x, "stem_bn", variant, "stem_activation")
     for block in plan.blocks:
         rate = drop_connect * block.index / len(plan.blocks)
-        x = _block(keras, x, block, variant, rate)
+        x = _block(keras, make, x, block, plan, rate)
     x = _conv(keras, plan.head_filters, 1, 1, "top_conv")(x)
-    x = _bn_act(keras, x, "top_bn", variant, "top_activation")
+    x = _bn_act(keras, make, x, "top_bn", variant, "top_activation")
     if plan.classes:
         # A VALID average pool over the whole map: every accelerator maps AVERAGE_POOL_2D,
         # not every one maps the MEAN that global pooling becomes.
         x = layers.AveragePooling2D(plan.final_size, padding="valid", name="avg_pool")(x)
         x = layers.Flatten(name="flatten")(x)
-        x = layers.Dropout(dropout, name="top_dropout")(x)
+        x = make.dropout(dropout, "top_dropout")(x)
         initializer = keras.initializers.VarianceScaling(1 / 3, "fan_out", "uniform")
         x = layers.Dense(plan.classes, kernel_initializer=initializer, name="predictions")(x)
     return keras.Model(inputs, x, name=f"efficientnet_{variant.name}".replace("-", "_"))
@@ -177,8 +200,10 @@ def _conv_initializer(keras: Any) -> Any:
     return keras.initializers.VarianceScaling(2.0, "fan_out", "truncated_normal")
 
 
-def _bn_act(keras: Any, x: Any, name: str, variant: Variant, activation: str | None) -> Any:
-    x = keras.layers.BatchNormalization(momentum=BN_MOMENTUM, epsilon=BN_EPSILON, name=name)(x)
+def _bn_act(
+    keras: Any, make: LayerFactory, x: Any, name: str, variant: Variant, activation: str | None
+) -> Any:
+    x = make.batch_norm(name)(x)
     if activation is None:
         return x
     if variant.family.activation == "relu6":
@@ -186,11 +211,18 @@ def _bn_act(keras: Any, x: Any, name: str, variant: Variant, activation: str | N
     return keras.layers.Activation("swish", name=activation)(x)
 
 
-def _block(keras: Any, inputs: Any, block: Block, variant: Variant, drop_rate: float) -> Any:
-    layers, name, x = keras.layers, block.name, inputs
+def _block(
+    keras: Any,
+    make: LayerFactory,
+    inputs: Any,
+    block: Block,
+    plan: Architecture,
+    drop_rate: float,
+) -> Any:
+    layers, name, x, variant = keras.layers, block.name, inputs, plan.variant
     if block.expands:
         x = _conv(keras, block.expanded, 1, 1, f"{name}_expand_conv")(x)
-        x = _bn_act(keras, x, f"{name}_expand_bn", variant, f"{name}_expand_activation")
+        x = _bn_act(keras, make, x, f"{name}_expand_bn", variant, f"{name}_expand_activation")
     x = layers.DepthwiseConv2D(
         block.kernel,
         block.stride,
@@ -199,7 +231,7 @@ def _block(keras: Any, inputs: Any, block: Block, variant: Variant, drop_rate: f
         depthwise_initializer=_conv_initializer(keras),
         name=f"{name}_dwconv",
     )(x)
-    x = _bn_act(keras, x, f"{name}_bn", variant, f"{name}_activation")
+    x = _bn_act(keras, make, x, f"{name}_bn", variant, f"{name}_activation")
     if block.se_filters:
         # keepdims: without it the converter writes SHAPE/PACK/RESHAPE that break delegation.
         squeezed = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_se_squeeze")(x)
@@ -209,10 +241,12 @@ def _block(keras: Any, inputs: Any, block: Block, variant: Variant, drop_rate: f
         gate = layers.Activation("sigmoid", name=f"{name}_se_gate")(expand(squeezed))
         x = layers.Multiply(name=f"{name}_se_excite")([x, gate])
     x = _conv(keras, block.out_filters, 1, 1, f"{name}_project_conv")(x)
-    x = _bn_act(keras, x, f"{name}_project_bn", variant, None)
+    x = _bn_act(keras, make, x, f"{name}_project_bn", variant, None)
+    extra = make.after_block(block, plan)
+    if extra is not None:
+        x = extra(x)
     if block.residual:
         if drop_rate:
-            shape = (None, 1, 1, 1)
-            x = layers.Dropout(drop_rate, noise_shape=shape, name=f"{name}_drop")(x)
+            x = make.dropout(drop_rate, f"{name}_drop", (None, 1, 1, 1))(x)
         x = layers.Add(name=f"{name}_add")([x, inputs])
     return x

@@ -7,7 +7,11 @@ h5py; a reader does that when it is used.
 
 from __future__ import annotations
 
-from effnet_lite.lite.weights.checkpoint import checkpoint_metadata, save_checkpoint
+from effnet_lite.lite.weights.checkpoint import (
+    checkpoint_metadata,
+    save_checkpoint,
+    stored_network,
+)
 from effnet_lite.lite.weights.contents import Weights
 from effnet_lite.lite.weights.imagenet import cache_folder, imagenet_weights
 from effnet_lite.lite.weights.initial import random_weights
@@ -21,4 +25,5 @@ __all__ = [
     "random_weights",
     "read_weights",
     "save_checkpoint",
+    "stored_network",
 ]

@@ -20,11 +20,15 @@ from effnet_lite.errors import InputError, MissingDependencyError
 from effnet_lite.files import atomic_path, check_readable
 from effnet_lite.lite.variants import Variant
 from effnet_lite.lite.weights.contents import Contents, Stored
+from effnet_lite.lite.weights.detect import Format, detect
 from effnet_lite.lite.weights.match import match
 from effnet_lite.lite.weights.safetensors_file import open_safetensors
 
 FORMAT = "effnet-lite"
 VERSION = "1"
+
+#: In a run folder of ``train``: the weights it is about, and the state to go on from.
+RUN_WEIGHTS, RUN_STATE = "weights.safetensors", "last.safetensors"
 
 
 def save_checkpoint(
@@ -87,6 +91,51 @@ def checkpoint_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
         if contents.metadata.get("format") != FORMAT:
             raise InputError(f"{path} is not a checkpoint of effnet-lite")
         return contents.metadata
+
+
+def weights_of_run(path: Path) -> Path:
+    """The weights in a run folder of ``train``; any other path as it is.
+
+    Raises:
+        InputError: The training has no weights yet.
+    """
+    try:
+        if (path / RUN_WEIGHTS).is_file():
+            return path / RUN_WEIGHTS
+        unfinished = (path / RUN_STATE).is_file()
+    except (OSError, ValueError):  # whoever opens it says what is wrong
+        return path
+    if unfinished:
+        raise InputError(
+            f"the training in {path} has not come to the end of an epoch yet, and has no "
+            "weights; go on with it: effnet-lite train --resume"
+        )
+    return path
+
+
+def stored_network(path: str | os.PathLike[str]) -> tuple[str, int] | None:
+    """Name and input size (pixels) of the network in a run folder or a checkpoint of ours.
+
+    None for any other file, or none.
+
+    Raises:
+        InputError: The file is damaged, or the run has no weights yet.
+        MissingDependencyError: The safetensors package is not installed.
+    """
+    file = weights_of_run(Path(path))
+    try:
+        if not file.is_file() or detect(file) is not Format.SAFETENSORS:
+            return None
+    except (InputError, ValueError):  # whoever reads it says what is wrong
+        return None
+    with open_safetensors(file) as contents:
+        metadata = contents.metadata
+    if metadata.get("format") != FORMAT:
+        return None
+    try:
+        return metadata["variant"], int(metadata["size"])
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{file} is damaged: it does not say its variant and size") from error
 
 
 def stored_labels(contents: Contents, classes: int, where: str) -> tuple[str, ...] | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from effnet_lite.errors import InputError
 from effnet_lite.lite.variants import Variant
-from effnet_lite.lite.weights.checkpoint import stored_labels
+from effnet_lite.lite.weights.checkpoint import stored_labels, weights_of_run
 from effnet_lite.lite.weights.contents import Weights, file_digest
 from effnet_lite.lite.weights.detect import Format, detect
 from effnet_lite.lite.weights.keras_h5 import open_keras, true_variance
@@ -28,7 +28,8 @@ def read_weights(
     """Read a weights file of any known format.
 
     Args:
-        path: The file; for a TF1 checkpoint also its folder or its prefix.
+        path: The file; for a TF1 checkpoint also its folder or its prefix, for weights that
+            ``train`` made also its run folder.
         variant: The network that it should hold.
         classes: Outputs of the classifier wanted, 0 for none; None takes the file's. Where
             the two differ, the backbone is kept and ``head_is_new`` set.
@@ -38,7 +39,7 @@ def read_weights(
             a mismatch lists the tensors that are missing, unexpected or misshapen.
         MissingDependencyError: The format's reader needs a package that is not installed.
     """
-    path = Path(path)
+    path = weights_of_run(Path(path))
     if classes is not None and classes < 0:
         raise InputError(f"the number of classes must be 0 or more, got {classes}")
     kind = detect(path)
