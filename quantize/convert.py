@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from effnet_lite import __version__
 from effnet_lite.errors import UsageError
 from effnet_lite.files import check_output, sha256, write_bytes
 from effnet_lite.lite.architecture import architecture
-from effnet_lite.lite.labels import default_labels, fit_labels, label_offset, read_labels
-from effnet_lite.lite.photos import known_classes
-from effnet_lite.lite.preprocessing import Preprocessing, preprocessing_for
-from effnet_lite.lite.pretrained import load_weights
-from effnet_lite.lite.variants import Variant, get_variant
+from effnet_lite.lite.labels import read_labels
+from effnet_lite.lite.preprocessing import preprocessing_for
+from effnet_lite.lite.pretrained import load_weights, network_for
+from effnet_lite.lite.variants import Variant
 from effnet_lite.lite.weights import Weights
 from effnet_lite.progress import Progress
 from effnet_lite.quantize.calibration_set import DEFAULT_COUNT, CalibrationSet, choose
-from effnet_lite.quantize.export import export
-from effnet_lite.quantize.fidelity import Fidelity, measure
-from effnet_lite.quantize.graph import Graph
+from effnet_lite.quantize.fidelity import Fidelity
+from effnet_lite.quantize.job import (
+    Job,
+    calibration_facts,
+    check_pixels,
+    classes_of_checks,
+    labels_for,
+)
 from effnet_lite.quantize.ladder import (
     Attempt,
     Examiner,
@@ -38,18 +40,7 @@ from effnet_lite.quantize.options import DEFAULT_IO, check_options, recipe_for
 from effnet_lite.quantize.pipeline import run_recipe
 from effnet_lite.quantize.quantizer import dynamic_range_weights, float16_weights, with_io
 from effnet_lite.quantize.recipe import Recipe, get_recipe
-from effnet_lite.quantize.tflite.description import (
-    CalibrationRecord,
-    Description,
-    WeightsRecord,
-    with_description,
-)
-from effnet_lite.quantize.tflite.golden import GoldenCheck, default_grids, make_golden, photo_grid
-from effnet_lite.quantize.tflite.predictor import Predictor
-from effnet_lite.quantize.tflite.surgery import with_logits_output
 from effnet_lite.quantize.tflite.writer import to_flatbuffer
-
-GOLDEN_PHOTOS = 50
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +86,7 @@ class ConversionResult:
 
 
 def convert(
-    variant: str | Variant = "lite0",
+    variant: str | Variant | None = None,
     precision: str = "int8",
     weights: str | os.PathLike[str] = "imagenet",
     output: str | os.PathLike[str] | None = None,
@@ -117,9 +108,11 @@ def convert(
     """Make a .tflite file.
 
     Args:
-        variant: A name from the table, a custom one, or a row.
+        variant: A name from the table, a custom one, or a row; None for that of the weights
+            where they tell it, else lite0.
         precision: ``float32``, ``float16``, ``dynamic``, ``int8`` or ``int16x8``.
-        weights: ``imagenet``, ``random``, or a file of any format that is read.
+        weights: ``imagenet``, ``random``, a file of any format that is read, or a run folder
+            of ``train``.
         output: The file; None writes ``efficientnet-VARIANT-PRECISION.tflite`` here.
         calibration: A folder of photos, ``samples``, ``synthetic``, or None for samples
             where they are installed and synthetic images where not.
@@ -130,7 +123,8 @@ def convert(
         head: ``softmax`` or ``logits``.
         labels: Class names or a file of them; None takes those of the weights, or
             ImageNet's for 1000 outputs.
-        size: Side of the input in pixels; None for the variant's own.
+        size: Side of the input in pixels; None for what the weights were trained for where
+            they tell it, else the variant's own.
         classes: Outputs; None as many as the weights, or the labels, have.
         check: Measure fidelity to the float32 model.
         max_drop: Percentage points of top-1 that quantization may cost, above 0. Recipes from
@@ -148,7 +142,7 @@ def convert(
         ConversionError: The network cannot be quantized.
         FidelityError: No recipe meets ``max_drop``.
     """
-    row = get_variant(variant).with_size(size)
+    row = network_for(weights, variant, size)
     check_options(precision, input_type, head)
     asked = recipe_for(recipe, precision, row.family.name)
     if max_drop is not None:
@@ -164,10 +158,10 @@ def convert(
     if max_drop is not None:
         require_photos(max_drop, images, calibration_count)
     loaded = load_weights(weights, row, classes, seed, progress)
-    job = _Job(row, loaded, preprocessing_for(row), precision, head, seed)
+    job = _Conversion(row, loaded, preprocessing_for(row), precision, head, seed)
     io_type = input_type or DEFAULT_IO.get(precision, "float32")
-    names = _labels(names, loaded)
-    known = _known_classes(loaded, names, images, calibration)
+    names = labels_for(names, loaded)
+    known = classes_of_checks(loaded, names, images, calibration)
     quantized = precision in DEFAULT_IO
     if quantized:
         plan = architecture(row, loaded.classes)
@@ -188,9 +182,12 @@ def convert(
     elif precision != "float32":
         model = job.quantized(images, io_type, asked, progress)
         if check and len(images.check):
-            fidelity = job.check(float_model, model, images, known, progress)
-    calibrated_on = _calibration(images) if quantized else None
-    described = job.describe(model, done, names, images, calibrated_on, fidelity)
+            photos = check_pixels(images, job.preprocessing)
+            fidelity = job.check(float_model, model, photos, known, progress, len(images.check))
+    calibrated_on = calibration_facts(images) if quantized else None
+    name = done.name if quantized else None
+    examples = check_pixels(images, job.preprocessing)
+    described = job.describe(model, name, names, examples, calibrated_on, fidelity)
     write_bytes(path, described, overwrite)
     return ConversionResult(
         output=path,
@@ -198,7 +195,7 @@ def convert(
         bytes=len(described),
         variant=row.name,
         precision=precision,
-        recipe=done.name if quantized else None,
+        recipe=name,
         input_type=io_type,
         classes=loaded.classes,
         weights=loaded.name,
@@ -209,19 +206,8 @@ def convert(
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class _Job:
-    row: Variant
-    weights: Weights
-    preprocessing: Preprocessing
-    precision: str
-    head: str
-    seed: int
-
-    @functools.cached_property
-    def graph(self) -> Graph:
-        plan = architecture(self.row, self.weights.classes)
-        return export(plan, self.weights.tensors, self.head)
+class _Conversion(Job):
+    """A job whose graph is quantized by calibration alone."""
 
     def quantized(
         self,
@@ -238,95 +224,10 @@ class _Job:
         inner = run_recipe(recipe, graph, images, self.preprocessing, progress, self.seed)
         return to_flatbuffer(with_io(inner, io_type))  # type: ignore[arg-type]
 
-    def check(
-        self,
-        float_model: bytes,
-        model: bytes,
-        images: CalibrationSet,
-        known: Sequence[int | None] | None,
-        progress: Progress | None,
-    ) -> Fidelity:
-        one, other = (
-            Predictor(with_logits_output(data), self.preprocessing) for data in (float_model, model)
-        )
-        paths = images.check.paths
-        pixels = (self.preprocessing.pixels(path) for path in paths)
-        return measure(one, other, pixels, known, progress, len(paths))
-
-    def describe(
-        self,
-        model: bytes,
-        recipe: Recipe,
-        labels: Sequence[str] | None,
-        images: CalibrationSet,
-        calibrated_on: dict[str, Any] | None,
-        fidelity: Fidelity | None,
-    ) -> bytes:
-        runner = Predictor(model, self.preprocessing)
-        calibration = None
-        if calibrated_on:
-            known = {key: calibrated_on[key] for key in ("kind", "count", "digest")}
-            calibration = CalibrationRecord(**known)
-        description = Description(
-            variant=self.row.name,
-            family=self.row.family.name,
-            precision=self.precision,
-            recipe=recipe.name if calibrated_on else None,
-            head=self.head,
-            classes=self.weights.classes,
-            label_offset=label_offset(labels, self.weights.classes),
-            preprocessing=self.preprocessing,
-            weights=WeightsRecord(self.weights.name, self.weights.sha256, self.weights.layout),
-            tool_version=__version__,
-            calibration=calibration,
-            fidelity=fidelity.to_json() if fidelity else None,
-            seed=self.seed,
-            golden=self.golden(runner, images),
-        )
-        return with_description(model, description, labels or ())
-
-    def golden(self, model: Predictor, images: CalibrationSet) -> GoldenCheck:
-        # Photos, because a network answers a drawn pattern with so little confidence that
-        # the check would pass with the colours swapped.
-        photos = images.check.paths[:GOLDEN_PHOTOS]
-        grids = [photo_grid(self.preprocessing.pixels(path)) for path in photos]
-        grids += default_grids()
-        return make_golden(model.raw, self.row.size, self.row.size, grids)
-
 
 def _classes_from_labels(names: Sequence[str], weights: str | os.PathLike[str]) -> int | None:
     # A file may hold a background class more than there are names: let it say so itself.
     return len(names) if weights == "random" else None
-
-
-def _labels(names: Sequence[str] | None, weights: Weights) -> Sequence[str] | None:
-    if names is not None:
-        return fit_labels(names, weights.classes)
-    return weights.labels or default_labels(weights.classes)
-
-
-def _known_classes(
-    weights: Weights,
-    labels: Sequence[str] | None,
-    images: CalibrationSet,
-    calibration: str | os.PathLike[str] | None,
-) -> Sequence[int | None] | None:
-    """The right class of each check photo; None for a network that was not trained for them."""
-    if weights.layout == "random" or weights.head_is_new:
-        return None
-    if images.kind == "folder" and calibration is not None:
-        return known_classes(images.check, calibration, labels)
-    return images.check_classes if weights.classes == 1000 else None
-
-
-def _calibration(images: CalibrationSet) -> dict[str, Any]:
-    return {
-        "kind": images.kind,
-        "count": images.count,
-        "digest": images.digest(),
-        "files": images.manifest(),
-        "origin": None if images.photos else images.origin,
-    }
 
 
 def _notices(weights: Weights, images: CalibrationSet, quantized: bool) -> tuple[str, ...]:

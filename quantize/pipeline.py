@@ -56,6 +56,23 @@ def run_recipe(
         MissingDependencyError: A stage needs TensorFlow, and it is not installed.
         ConversionError: The network cannot be quantized.
     """
+    return run_stages(recipe, graph, images, preprocessing, progress, seed)[1]
+
+
+def run_stages(
+    recipe: Recipe,
+    graph: Graph,
+    images: CalibrationSet,
+    preprocessing: Preprocessing,
+    progress: Progress | None = None,
+    seed: int = 0,
+) -> tuple[Graph, Graph]:
+    """As :func:`run_recipe`; also the float graph as the stages rescaled it.
+
+    Returns:
+        The float graph that the integers stand for, of the function of ``graph``, and the
+        quantized one.
+    """
     if "balance" in recipe.stages:
         import_tensorflow()  # rather fail now than after the calibration
     activations = run_activations(graph, images.pixels(preprocessing), preprocessing)
@@ -92,8 +109,8 @@ def run_recipe(
         walk = Walk(quantized, images.pixels(preprocessing, count), preprocessing)
         _refine(recipe, walk, graph, statistics, progress, seed)
     if wide and not itself:
-        return with_constants_of(quantized, quantize(graph, ranges, preprocessing, "int16"))
-    return quantized
+        quantized = with_constants_of(quantized, quantize(graph, ranges, preprocessing, "int16"))
+    return graph, quantized
 
 
 def _margin_of_logits(graph: Graph, ranges: Ranges) -> None:

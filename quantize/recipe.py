@@ -109,6 +109,11 @@ def get_recipe(name: str | Recipe, family: str = "lite") -> Recipe:
             f"recipe {name!r}: ranges {match[2]!r} are unknown; ranges are {', '.join(RANGES)}"
         )
     stages = tuple(match[3].split("+")[1:])
+    if "qat" in stages:
+        raise UsageError(
+            f"recipe {name!r}: qat stands for training, which convert does not do; run: "
+            "effnet-lite train --qat"
+        )
     for stage in stages:
         if stage not in STAGES or stages.count(stage) > 1:
             raise UsageError(
