@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from effnet_lite.benchmark.sweep.sweep import sweep
     from effnet_lite.benchmark.timing import benchmark
     from effnet_lite.lite.builder import EffNetLite
+    from effnet_lite.lite.training.train import train
     from effnet_lite.lite.variants import VARIANTS, get_variant
     from effnet_lite.quantize.compare import compare
     from effnet_lite.quantize.convert import convert
+    from effnet_lite.quantize.qat.train import train_qat
 
 _EXPORTS = {
     "EffNetLite": "effnet_lite.lite.builder",
@@ -39,6 +41,8 @@ _EXPORTS = {
     "inspect": "effnet_lite.benchmark.inspection",
     "report": "effnet_lite.benchmark.report",
     "sweep": "effnet_lite.benchmark.sweep.sweep",
+    "train": "effnet_lite.lite.training.train",
+    "train_qat": "effnet_lite.quantize.qat.train",
     "benchmark": "effnet_lite.benchmark",
     "edgetpu_check": "effnet_lite.benchmark.edgetpu.check",
     "edgetpu_compile": "effnet_lite.benchmark.edgetpu.compile",
@@ -62,6 +66,8 @@ __all__ = [
     "inspect",
     "report",
     "sweep",
+    "train",
+    "train_qat",
 ]
 
 

@@ -24,6 +24,7 @@ COMMANDS = {
     "report": "Draw one page, which needs nothing else, from results in JSON.",
     "explain": "Draw what models look at in photos, and how well they agree.",
     "inspect": "Show what is inside a .tflite file.",
+    "train": "Train on your photos, then the int8 network itself.",
     "benchmark": "Time models on this machine and on phones, layer by layer.",
     "edgetpu": "Know what the Edge TPU runs, compile for it, list devices.",
     "variants": "List the variants with their size and cost.",

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from effnet_lite.cli import COMMANDS
 from effnet_lite.cli.output import Bar, json_option, megabytes, print_json
 from effnet_lite.errors import FidelityError, UsageError
 
@@ -29,7 +28,7 @@ _FLAGS = {
     "convert",
     epilog="Example: effnet-lite convert --variant lite0 --int8 --calibration photos/",
 )
-@click.option("--variant", required=True, help="lite0-lite4, b0-b7, or e.g. lite-w0.75-d1-s192.")
+@click.option("--variant", help="lite0-lite4, b0-b7, or e.g. lite-w0.75-d1-s192.")
 @click.option("--int8", is_flag=True, help="Full integer, the default.")
 @click.option("--fp32", is_flag=True, help="float32, not quantized.")
 @click.option("--fp16", is_flag=True, help="float16 weights.")
@@ -40,7 +39,7 @@ _FLAGS = {
     "--weights",
     default="imagenet",
     show_default=True,
-    help="imagenet, random, or a file: torch, safetensors, TF1 checkpoint, Keras .h5.",
+    help="imagenet, random, a run of train, or a file: torch, safetensors, TF1, Keras .h5.",
 )
 @click.option(
     "--calibration",
@@ -78,6 +77,8 @@ def command(as_json: bool, no_check: bool, **options: Any) -> None:
     Builds the variant, loads its weights, calibrates and quantizes, compares the result
     with the float model on photos that calibration did not see, and writes one file.
     """
+    if options["variant"] is None and options["weights"] in ("imagenet", "random"):
+        raise click.UsageError("Missing option '--variant', which only a run tells.")
     asked = [name for name in _FLAGS if options.pop(name)]
     if len(asked) > 1:
         flags = " and ".join(f"--{name}" for name in asked)
@@ -95,7 +96,7 @@ def command(as_json: bool, no_check: bool, **options: Any) -> None:
                 **options,
             )
         except FidelityError as error:
-            if "train" not in COMMANDS or precision not in ("int8", "int16x8"):
+            if precision not in ("int8", "int16x8"):
                 raise
             raise FidelityError(f"{error}: {_training(**options)}") from error
     if as_json:
@@ -143,9 +144,9 @@ def _drop_text(rung: Rung) -> str:
     )
 
 
-def _training(variant: str, calibration: str | None, **_: object) -> str:
+def _training(variant: str | None, calibration: str | None, **_: object) -> str:
     photos = calibration if calibration and Path(calibration).is_dir() else "PHOTOS"
-    return f"effnet-lite train --variant {variant} --data {photos} --qat"
+    return f"effnet-lite train --variant {variant or 'lite0'} --data {photos} --qat"
 
 
 def calibration_text(kind: str, count: int, **_: object) -> str:
