@@ -110,7 +110,7 @@ class TrainingConfig:
     """
 
     preset: str = "transfer"
-    epochs: int = 15
+    epochs: int = 12
     batch: int = 32
     rate: float | None = None
     rate_per_batch: float = 5e-4
