@@ -2,9 +2,10 @@
 
 ``train`` is the whole job, from photos and ImageNet weights to a run folder. Its parts, in the
 order in which they work, one file each: ``config`` says how; ``photos`` lists and splits,
-``cache`` keeps what was decoded; ``augment`` and ``batches`` make what a step sees; ``network``
-builds the Keras model with seeded noise; ``head_start`` fits the classifier; ``loop`` learns;
-``checkpoint`` and ``run_folder`` keep it. Importing this loads no TensorFlow.
+``cache`` keeps what was decoded; ``augment`` and ``batches`` make what a step sees; ``devices``
+says on what; ``network`` builds the Keras model with seeded noise; ``head_start`` fits the
+classifier; ``loop`` learns; ``checkpoint``, ``run_folder`` and ``curves`` keep it. Importing this
+loads no TensorFlow.
 
 The loop knows nothing of EfficientNet and nothing of quantization::
 
@@ -19,10 +20,10 @@ The loop knows nothing of EfficientNet and nothing of quantization::
         settings=LoopSettings(total, per_epoch, …),
     )
     trainer.restore(state)          # what ``trainer.state()`` gave, to go on from
-    outcome = trainer.run(
+    finished = trainer.run(
         batches,                    # step -> iterator of (images, targets) from that step on
         validation,                 # () -> iterator of (images, targets, weights)
-        hooks,                      # on_step, on_epoch: save, draw, stop
+        hooks,                      # on_step, on_epoch, wants_to_stop: save, draw, stop
         progress,
     )
 

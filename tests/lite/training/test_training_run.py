@@ -21,6 +21,7 @@ from effnet_lite.lite.pretrained import load_weights, network_for
 from effnet_lite.lite.training import curves
 from effnet_lite.lite.training import train as module
 from effnet_lite.lite.training.checkpoint import load_state
+from effnet_lite.lite.training.config import preset
 from effnet_lite.lite.training.train import TrainingInterrupted, train
 from effnet_lite.lite.variants import get_variant
 from effnet_lite.lite.weights import checkpoint_metadata
@@ -265,6 +266,24 @@ def test_mixed_precision_keeps_float32_weights(start, tmp_path):
     }
     assert np.isfinite(result.best.loss)
     assert import_tf_keras().mixed_precision.global_policy().name == "float32"
+
+
+def test_rmsprop_starts_from_ones():
+    """As TensorFlow 1's does; from zeros the first step is 1/√0.1 of the rate and more."""
+    from effnet_lite.lite.keras import import_tf_keras
+    from effnet_lite.lite.training.train import _optimizer, _start_from_ones
+
+    optimizer = _optimizer(preset("paper"))
+    variable = import_tf_keras().layers.Dense(1)
+    variable.build((1, 1))
+    optimizer.build(variable.trainable_variables)
+    _start_from_ones(optimizer)
+    optimizer.learning_rate.assign(0.5)
+    before = variable.kernel.numpy()
+    optimizer.apply_gradients([(tf.constant([[2.0]]), variable.kernel)])
+    # ms = 0.9 · 1 + 0.1 · 2²; the momentum starts from 0.
+    expected = before - 0.5 * 2 / np.sqrt(0.9 + 0.4 + 1e-3)
+    assert np.allclose(variable.kernel.numpy(), expected, atol=1e-6)
 
 
 def test_random_weights_take_the_papers_preset(start):
