@@ -6,7 +6,7 @@ import re
 import pytest
 from small_variants import LITE
 
-QAT = "effnet-lite train --variant"
+QAT = "effnet-lite train --qat --unlabelled"
 
 
 @pytest.fixture
@@ -45,14 +45,15 @@ def test_json(convert):
 
 
 @pytest.mark.usefixtures("one_rung")
-def test_no_rung_passes(convert, photos, tmp_path):
+def test_no_rung_passes(convert, photos, weights_file, tmp_path):
     answer = convert("--recipe", "fast", "--max-drop", 20)
     assert (answer.code, answer.out) == (1, "")
     rung, line = answer.err.splitlines()
     assert re.match(r"fast does not pass: \d+\.0 points by agreement on 20 photos .* s$", rung)
     assert line.startswith("effnet-lite: --max-drop 20 is not met and nothing was written: fast")
     assert "quantization-aware training" in line
-    assert line.endswith(f"{QAT} {LITE} --data {photos} --qat")
+    words = f"{QAT} --variant {LITE} --weights {weights_file(LITE)} --data {photos}"
+    assert line.endswith(words)
     assert not list(tmp_path.iterdir())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from shapes import TINY, save_shapes
@@ -59,8 +60,8 @@ def test_both_in_one_command(cli, photos, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--unlabelled", "--data", "photos"), "--unlabelled needs a teacher"),
-        (("--qat", "--unlabelled", "--data", "photos"), "--unlabelled needs a teacher"),
+        (("--unlabelled", "--data", "photos"), "add --qat"),
+        (("--qat", "--unlabelled", "--data", "photos", "--weights", "random"), "are random"),
     ],
 )
 def test_contradictions(cli, words, message):
@@ -73,3 +74,29 @@ def test_photos_are_needed(cli, trained):
     answer = cli("train", "--qat", "--weights", trained)
     assert answer.code == 2
     assert "give --data" in answer.err
+
+
+def test_photos_without_classes_and_a_weights_file(cli, photos, trained, tmp_path):
+    flat, run = tmp_path / "flat", tmp_path / "made"
+    flat.mkdir()
+    for number, photo in enumerate(sorted(photos.rglob("*.png"))):
+        shutil.copyfile(photo, flat / f"{number}.png")
+    answer = cli(
+        "train", "--qat", "--unlabelled", "--weights", trained / "weights.safetensors", "--data",
+        flat, "-o", run, "--qat-steps", 2,
+    )  # fmt: skip
+    assert answer.code == 0, answer.err
+    file = run / f"efficientnet-{TINY}-int8.tflite"
+    labels = json.loads(cli("inspect", file, "--json").out)["labels"]
+    assert labels == ["across", "down", "plain"]
+
+
+def test_nothing_is_left_of_a_folder_that_nothing_came_of(cli, trained, tmp_path):
+    run = tmp_path / "made"
+    answer = cli(
+        "train", "--qat", "--unlabelled", "--weights", trained / "weights.safetensors", "--data",
+        tmp_path / "none", "-o", run,
+    )  # fmt: skip
+    assert answer.code == 1
+    assert "none" in answer.err
+    assert not run.exists()

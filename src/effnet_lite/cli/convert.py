@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -144,9 +145,16 @@ def _drop_text(rung: Rung) -> str:
     )
 
 
-def _training(variant: str | None, calibration: str | None, **_: object) -> str:
+def _training(
+    variant: str | None, weights: str | None, calibration: str | None, **_: object
+) -> str:
+    """The next step: the same network, taught by its float self, needs no labels."""
+    words = ["effnet-lite", "train", "--qat", "--unlabelled"]
+    for option, value in (("--variant", variant), ("--weights", weights)):
+        if value is not None:
+            words += [option, value]
     photos = calibration if calibration and Path(calibration).is_dir() else "PHOTOS"
-    return f"effnet-lite train --variant {variant or 'lite0'} --data {photos} --qat"
+    return shlex.join([*words, "--data", photos])
 
 
 def calibration_text(kind: str, count: int, **_: object) -> str:

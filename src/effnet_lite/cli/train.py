@@ -64,7 +64,7 @@ if TYPE_CHECKING:
 @click.option(
     "--unlabelled",
     is_flag=True,
-    help="With --qat: --data are photos without classes; the float network teaches.",
+    help="With --qat: only that, from photos without classes; the network of --weights teaches.",
 )
 @click.option("--resume", is_flag=True, help="Go on with the training in RUN.")
 @click.option("--overwrite", is_flag=True, help="Begin anew where RUN holds a training.")
@@ -79,30 +79,26 @@ def command(
     """
     from effnet_lite.cli.train_qat import print_result, quantize_aware
 
-    run = Path(options["weights"]) if qat and _is_folder(options["weights"]) else None
-    if unlabelled and run is None:
-        raise UsageError("--unlabelled needs a teacher: give --qat, and a run as --weights")
-    seed, shared = options["seed"] or 0, ("data", "validation", "overwrite")
-    int8: dict[str, Any] = {"unlabelled": unlabelled, "steps": qat_steps, "seed": seed}
-    int8 |= {name: options[name] for name in shared}
+    if unlabelled and not qat:
+        raise UsageError("photos without classes teach the int8 network alone: add --qat")
+    int8 = {name: options[name] for name in ("data", "validation", "output", "size", "overwrite")}
+    int8 |= {"unlabelled": unlabelled, "steps": qat_steps, "seed": options["seed"] or 0}
+    weights, variant = options["weights"] or "imagenet", options["variant"]
     document: dict[str, Any] = {}
-    if run is None:
+    if not unlabelled and not (qat and Path(weights).is_dir()):
         result = _train(**options)
-        document, run = result.to_json(), result.run
+        document, weights, variant = result.to_json(), str(result.run), None
+        int8 |= {"size": None}
         if not as_json:
             _print(result, follow=not qat)
     if qat:
         with Bar() as progress:
-            found = quantize_aware(run, progress=progress, **int8)
+            found = quantize_aware(weights, variant, progress=progress, **int8)
         document["qat"] = found.to_json()
         if not as_json:
             print_result(found)
     if as_json:
         print_json(document)
-
-
-def _is_folder(path: str | None) -> bool:
-    return path is not None and Path(path).is_dir()
 
 
 def _train(changes: tuple[str, ...], class_weights: bool, **options: Any) -> TrainingResult:
@@ -189,6 +185,6 @@ def _print(result: TrainingResult, follow: bool) -> None:
         return
     click.echo(
         "\nnext:\n"
-        f"  effnet-lite convert --variant {result.variant} --int8 --weights {result.run} "
+        f"  effnet-lite convert --int8 --weights {shlex.quote(str(result.run))} "
         "--calibration PHOTOS"
     )

@@ -14,7 +14,7 @@ import click
 
 from effnet_lite.cli.convert import fidelity_lines
 from effnet_lite.cli.output import Bar, megabytes
-from effnet_lite.errors import UsageError
+from effnet_lite.errors import InputError, UsageError
 from effnet_lite.printable import printable
 
 if TYPE_CHECKING:
@@ -24,34 +24,38 @@ CHECKPOINT = "qat.npz"
 
 
 def quantize_aware(
-    run: Path,
+    weights: str,
+    variant: str | None,
     data: str | None,
     validation: str | None,
+    output: str | None,
+    size: int | None,
     unlabelled: bool,
     steps: int,
     seed: int,
     overwrite: bool,
     progress: Bar,
 ) -> QatResult:
-    """Train the int8 network of a run folder, and write its file into the folder.
+    """Train the int8 network of these weights, and write its file into their run folder.
 
-    An interrupted training is kept there, and goes on when it is called again.
+    Weights that are no run folder get one, ``output``. An interrupted training is kept there,
+    and goes on when it is called again.
     """
-    from effnet_lite.lite.weights import stored_network
+    from effnet_lite.lite.pretrained import network_for
     from effnet_lite.quantize.qat.loop import Schedule
     from effnet_lite.quantize.qat.train import train_qat
 
     if data is None:
         raise UsageError("quantization-aware training needs photos: give --data")
-    network = stored_network(run)
-    name = network[0] if network else "model"
+    name = network_for(weights, variant, size).name
+    run = Path(weights) if Path(weights).is_dir() else Path(output or f"efficientnet-{name}-run")
     checkpoint = run / CHECKPOINT
     if overwrite:
         checkpoint.unlink(missing_ok=True)
-    with _stopping() as wants_to_stop:
+    with _folder(run), _stopping() as wants_to_stop:
         return train_qat(
-            run, data, validation=validation, output=run / f"efficientnet-{name}-int8.tflite",
-            unlabelled=unlabelled, schedule=Schedule(steps=steps, seed=seed),
+            weights, data, variant, validation, run / f"efficientnet-{name}-int8.tflite",
+            unlabelled=unlabelled, schedule=Schedule(steps=steps, seed=seed), size=size,
             checkpoint=checkpoint, overwrite=overwrite, progress=progress,
             wants_to_stop=wants_to_stop,
         )  # fmt: skip
@@ -71,6 +75,22 @@ def print_result(result: QatResult) -> None:
                "Keras model")  # fmt: skip
     click.echo(f"wrote {result.output}, {megabytes(result.bytes)}, {result.input_type} input")
     click.echo(f"\nnext:\n  effnet-lite classify {shlex.quote(str(result.output))} PHOTO.jpg")
+
+
+@contextlib.contextmanager
+def _folder(path: Path) -> Iterator[None]:
+    """Make it if it is missing; where nothing came of it, none is left."""
+    missing = not path.exists()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the run folder {path}: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        if missing:
+            with contextlib.suppress(OSError):  # not empty
+                path.rmdir()
 
 
 @contextlib.contextmanager
