@@ -95,7 +95,8 @@ def run_stages(
     # take the constants of a network refined with int8. Not behind swish, where int8 clips
     # (ranges.py) and int16 does not: 31 dB instead of 10 on a trained B0.
     itself = wide and any(op.kind == "LOGISTIC" for op in graph.ops)
-    quantized = quantize(graph, ranges, preprocessing, "int16" if itself else "int8")
+    dense = "dense" in recipe.stages
+    quantized = quantize(graph, ranges, preprocessing, "int16" if itself else "int8", dense)
     for kind in recipe.wide:
         # Before rounding and bias correction, which make up for what int8 does to a layer.
         photos = images.pixels(preprocessing)
@@ -109,7 +110,8 @@ def run_stages(
         walk = Walk(quantized, images.pixels(preprocessing, count), preprocessing)
         _refine(recipe, walk, graph, statistics, progress, seed)
     if wide and not itself:
-        quantized = with_constants_of(quantized, quantize(graph, ranges, preprocessing, "int16"))
+        target = quantize(graph, ranges, preprocessing, "int16", dense)
+        quantized = with_constants_of(quantized, target)
     return graph, quantized
 
 

@@ -48,6 +48,7 @@ def quantize(
     ranges: Ranges,
     preprocessing: Preprocessing,
     activations: ActivationType = "int8",
+    one_dense_scale: bool = False,
 ) -> Graph:
     """Give every tensor of a float graph its integer type.
 
@@ -56,6 +57,7 @@ def quantize(
         ranges: Range of each activation, by tensor index.
         preprocessing: Its mean and std are folded into the input's scale and zero point.
         activations: ``int8`` or ``int16``.
+        one_dense_scale: Give a dense layer's weights one scale, not one a channel.
 
     Returns:
         A graph of the same operators and tensor indices whose input and output are of the
@@ -68,7 +70,7 @@ def quantize(
         quantization = output_quantization(result, op, ranges, activations)
         _set(result.tensors[op.output], activations, quantization)
         if op.kind in WEIGHTED:
-            _quantize_constants(result, op)
+            _quantize_constants(result, op, one_dense_scale and op.kind == "FULLY_CONNECTED")
     return result
 
 
@@ -148,7 +150,7 @@ def quantize_bias(
         graph: Quantized but for this bias, which is changed.
         op: One of the operators with weights.
         reals: The bias, (channels,).
-        weight_scales: Of its weights, (channels,).
+        weight_scales: Of its weights, (channels,), or (1,) where they have one.
     """
     activation, bias = graph.tensors[op.inputs[0]], graph.tensors[op.inputs[2]]
     scales = activation.scales[0] * weight_scales.astype(np.float64)
@@ -250,12 +252,14 @@ def dynamic_range_weights(graph: Graph) -> Graph:
     return result
 
 
-def _quantize_constants(graph: Graph, op: Op) -> None:
+def _quantize_constants(graph: Graph, op: Op, one_scale: bool) -> None:
     weights, bias = (graph.tensors[index] for index in op.inputs[1:3])
     axis = CHANNEL_AXIS[op.kind]
     scales = weight_scales(weights.constant, axis)
     if graph.tensors[op.inputs[0]].dtype == "int8":
         scales = np.maximum(scales, _least_scales(graph, op, bias.constant))
+    if one_scale:
+        scales = scales.max(keepdims=True)
     weights.data = quantize_weights(weights.constant, scales, axis)
     weights.dtype, weights.quantization = "int8", Quantization.per_channel(scales, axis)
     quantize_bias(graph, op, bias.constant.astype(np.float64), scales)

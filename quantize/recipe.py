@@ -8,6 +8,8 @@ Grammar::
     │ │  │            equalize  residual-channel equalization (equalization.py)
     │ │  │            balance   the same, by what each channel's error does to the logits
     │ │  │                      (balance.py; needs TensorFlow)
+    │ │  │            dense     one scale for all weights of the classifier, not one a class,
+    │ │  │                      which the Edge TPU's compiler and NNAPI know (quantizer.py)
     │ │  │            round     rounding against each layer's output error (rounding.py)
     │ │  │            bias      post-activation bias correction (bias_correction.py)
     │ │  │            int16     the layers that int8 costs most in int16 (mixed.py), or
@@ -51,7 +53,7 @@ LADDER = ("fast", "default", "best", "best+int16")
 RANGES = ("minmax", "average", "mse", "tails")
 Kind = Literal["int16", "float"]
 WIDE: tuple[Kind, ...] = ("int16", "float")
-STAGES = ("stem", "equalize", "balance", "round", "bias", *WIDE)
+STAGES = ("stem", "equalize", "balance", "dense", "round", "bias", *WIDE)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -70,7 +70,11 @@ def round_weights(walk: Walk, op: Op, weights: Array, seed: int = 0) -> None:
         hessian, samples = _column_hessian(_inputs(walk, op, POSITIONS, seed))
         damping = DAMPING * max(1.0, ENOUGH_SAMPLES * len(hessian) / samples)
         matrix = wide.reshape(len(wide), -1)
-        rounded, scales = round_columns(matrix, scales, hessian, SCALES, damping)
+        # Rows that share a scale cannot each try others.
+        tries = SCALES if len(scales) == len(matrix) else (1.0,)
+        every = np.broadcast_to(scales, len(matrix))
+        rounded, found = round_columns(matrix, every, hessian, tries, damping)
+        scales = found[: len(scales)]
         tensor.data = rounded.reshape(weights.shape)
     tensor.quantization = Quantization.per_channel(scales, CHANNEL_AXIS[op.kind])
     quantize_bias(walk.graph, op, reals, tensor.quantization.scale)

@@ -246,8 +246,7 @@ DOUBTS: dict[str, tuple[Constraint, ...]] = {
         "weights have one scale",
         "tensorflow/tflite-micro#2602: one a channel is of 2024, compiler 16 of 2021",
         c.one_weight_scale,
-        advice="compare the compiled model's answers with the CPU's; a 1x1 CONV_2D may have a "
-        "scale a channel"),),
+        advice="convert --recipe default+dense gives them one"),),
     "MEAN": (Constraint(
         "it goes over few places", f"{issue(461)}: 64x128 maps, 256x128 does not; arXiv 2306.12093 "
         "finds EfficientNets fast on Coral", c.surely_few_places,

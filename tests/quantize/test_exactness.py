@@ -34,7 +34,8 @@ from effnet_lite.quantize.tflite.writer import to_flatbuffer
 
 FAST, FAST16 = "w8a8-minmax", "w8a16-minmax"
 FULL, FULL16 = f"{FAST}+stem+equalize+round+bias", f"{FAST16}+stem+equalize+round+bias"
-RECIPES = [FAST, FULL, FAST16, FULL16]
+DENSE = f"{FAST}+stem+equalize+dense+round+bias"
+RECIPES = [FAST, FULL, DENSE, FAST16, FULL16]
 PHOTOS = 4
 LABELS = tuple(f"class {number}" for number in range(10))
 
@@ -382,10 +383,12 @@ def test_a_file_keeps_the_specifications_rules(decide, variant, recipe):
         if kind == "AVERAGE_POOL_2D":
             assert output == (record["input 0 scale"][0], record["input 0 zero point"][0]), where
         if kind in WEIGHTED:
-            assert_constants_keep_the_rules(record, "int64" if activations == "int16" else "int32")
+            bias_type = "int64" if activations == "int16" else "int32"
+            one_scale = recipe == DENSE and kind == "FULLY_CONNECTED"
+            assert_constants_keep_the_rules(record, bias_type, one_scale)
 
 
-def assert_constants_keep_the_rules(record, bias_type):
+def assert_constants_keep_the_rules(record, bias_type, one_scale):
     where = record["output name"]
     weights, scales = record["input 1 data"], record["input 1 scale"]
     axis = CHANNEL_AXIS[record["kind"]]
@@ -393,7 +396,8 @@ def assert_constants_keep_the_rules(record, bias_type):
     assert weights.min() >= -127, f"{where}: -128 among the weights"
     assert record["input 1 quantized dimension"] == axis, where
     assert scales.dtype == np.float32, where
-    assert scales.shape == (weights.shape[axis],) == (record["output shape"][-1],), where
+    assert weights.shape[axis] == record["output shape"][-1], where
+    assert scales.shape == ((1,) if one_scale else (weights.shape[axis],)), where
     assert not record["input 1 zero point"].any(), where
     assert record["input 2 dtype"] == bias_type, where
     assert record["input 2 quantized dimension"] == 0, where

@@ -26,7 +26,7 @@ from effnet_lite.quantize.tflite.predictor import Predictor
 from effnet_lite.quantize.tflite.surgery import with_logits_output
 from effnet_lite.quantize.tflite.writer import to_flatbuffer
 
-CASES = [(LITE, "fast"), (LITE, "default"), (B, "fast"), (B, "default")]
+CASES = [(LITE, "fast"), (LITE, "default"), (LITE, "default+dense"), (B, "fast"), (B, "default")]
 # Bit for bit where it was written; kernels of other processors may round one sum in many
 # otherwise, which later layers amplify.
 MIN_SQNR_DB = 30.0
