@@ -49,6 +49,9 @@ effnet-lite inspect int8.tflite --json > inspect.json
 effnet-lite classify int8.tflite photo.png --json > classify.json
 effnet-lite benchmark int8.tflite --runs 5 --min-seconds 0 --json > benchmark.json
 effnet-lite compare float.tflite int8.tflite --data . --json > compare.json
+mkdir app && echo 'plugins { id("com.android.application") }' > app/build.gradle.kts
+effnet-lite android int8.tflite --project app --activation-map --json > android.json
+test -s app/src/main/assets/int8.golden.json
 
 python - <<'PYTHON'
 import json

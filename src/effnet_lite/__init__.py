@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from effnet_lite.lite.builder import EffNetLite
     from effnet_lite.lite.training.train import train
     from effnet_lite.lite.variants import VARIANTS, get_variant
+    from effnet_lite.mobile.android import android
     from effnet_lite.quantize.compare import compare
     from effnet_lite.quantize.convert import convert
     from effnet_lite.quantize.qat.train import train_qat
@@ -46,6 +47,7 @@ _EXPORTS = {
     "benchmark": "effnet_lite.benchmark",
     "edgetpu_check": "effnet_lite.benchmark.edgetpu.check",
     "edgetpu_compile": "effnet_lite.benchmark.edgetpu.compile",
+    "android": "effnet_lite.mobile.android",
     "doctor": "effnet_lite.benchmark.doctor",
 }
 
@@ -53,6 +55,7 @@ __all__ = [
     "VARIANTS",
     "EffNetLite",
     "__version__",
+    "android",
     "benchmark",
     "classify",
     "compare",

@@ -27,6 +27,7 @@ COMMANDS = {
     "train": "Train on your photos, then the int8 network itself.",
     "benchmark": "Time models on this machine and on phones, layer by layer.",
     "edgetpu": "Know what the Edge TPU runs, compile for it, list devices.",
+    "android": "Put a model into an Android project, and say what to paste.",
     "variants": "List the variants with their size and cost.",
     "doctor": "Say what is installed, what works, and what to install.",
 }
