@@ -14,14 +14,18 @@ PYTEST ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format types package clean
+.PHONY: help demo test test-all apk lint format types package clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.imagenet ## Lite0 from ImageNet weights to a checked int8 model, a photo, a latency
+$(MODEL): | $(VENV)/.imagenet
 	@mkdir -p $(OUT)
 	$(EFFNET_LITE) convert --variant lite0 --int8 -o $(MODEL) --overwrite
+
+demo: $(VENV)/.imagenet ## Lite0 from ImageNet weights to a checked int8 model, a photo, a latency
+	@rm -f $(MODEL)
+	@$(MAKE) --no-print-directory $(MODEL)
 	@$(BIN)/python -c 'import shutil, sys; from effnet_lite.lite.photos import labelled_sample_photos; \
 	  shutil.copyfile(labelled_sample_photos()[4][0], sys.argv[1])' $(PHOTO)
 	$(EFFNET_LITE) classify $(MODEL) $(PHOTO)
@@ -32,6 +36,11 @@ test: $(VENV)/.dev ## The tests, but for those that take minutes
 
 test-all: $(VENV)/.dev ## All tests; MediaPipe's with EFFNET_LITE_MEDIAPIPE_PYTHON, see CONTRIBUTING
 	$(BIN)/python -m pytest $(PYTEST)
+
+apk: $(VENV)/.dev $(MODEL) ## Build, test and package the Android demo without Gradle (Debian)
+	$(EFFNET_LITE) android $(MODEL) --project android_demo --activation-map --overwrite
+	$(BIN)/python android_demo/central/parity.py $(MODEL) build/android/parity
+	$(BIN)/python android_demo/central/build.py --model $(MODEL) --parity build/android/parity
 
 lint: $(VENV)/.dev ## Style: ruff
 	$(BIN)/ruff check .
