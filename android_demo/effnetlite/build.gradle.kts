@@ -23,6 +23,7 @@ kotlin {
 }
 
 dependencies {
+    api(libs.tflite.api) // TfliteEngines takes its Delegate
     implementation(libs.bundles.runtime)
     testImplementation(libs.bundles.unit.test)
 }

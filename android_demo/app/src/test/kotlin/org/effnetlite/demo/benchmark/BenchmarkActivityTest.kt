@@ -147,13 +147,18 @@ class BenchmarkActivityTest {
 
     @Test
     fun turningGoesOnAndLeavingIsNoted() {
+        val engines = HeldEngines()
+        app.models = TestModels.tiny(engines)
         open()
+        engines.hold()
         click(R.id.start)
+        engines.awaitRun()
         controller.recreate()
         idle()
         assertEquals("it goes on", "Stop", text(R.id.start))
         controller.pause().stop()
         controller.start().resume()
+        engines.release()
         awaitRecord()
         val noise = JSONObject(recordFile().readText())
             .getJSONArray("records").getJSONObject(0).getJSONArray("noise")
