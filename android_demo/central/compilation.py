@@ -56,7 +56,7 @@ def link_resources(project: Project, artifacts: Artifacts, out: Path) -> Resourc
     generated = Stamp(out / "r-java", []).begin()
     assets: list[Path | str] = ["-A", app.assets] if app.assets.is_dir() else []
     said = run("aapt2", "link", "-I", FRAMEWORK_RESOURCES, "--manifest", made.manifest, "--java",
-               generated, "-0", "tflite", *assets, "--warn-manifest-validation", "-o", made.apk,
+               generated, "-0", ".tflite", *assets, "--warn-manifest-validation", "-o", made.apk,
                compiled)  # fmt: skip
     wrong = [line for line in said.splitlines() if line.strip() and _YOUNGER not in line]
     if wrong:

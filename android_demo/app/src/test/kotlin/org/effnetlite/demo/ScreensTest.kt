@@ -135,7 +135,8 @@ class ScreensTest {
             activity.pickPhoto()
             val asked = shadowOf(activity).nextStartedActivityForResult
             val uri: Uri = app.offer("photo.jpg", content)
-            shadowOf(activity).receiveResult(asked.intent, Activity.RESULT_OK, Intent().setData(uri))
+            val picked = Intent().setData(uri)
+            shadowOf(activity).receiveResult(asked.intent, Activity.RESULT_OK, picked)
             await("an answer") { activity.view<ViewGroup>(R.id.categories).childCount > 0 }
             if (map) activity.view<View>(R.id.map).performClick()
         }
@@ -222,7 +223,8 @@ class ScreensTest {
         val canvas = Canvas(bitmap)
         val paint = Paint(Paint.ANTI_ALIAS_FLAG)
         paint.shader = LinearGradient(
-            0f, 0f, 0f, 360f, Color.rgb(90, 150, 230), Color.rgb(220, 235, 250), Shader.TileMode.CLAMP,
+            0f, 0f, 0f, 360f,
+            Color.rgb(90, 150, 230), Color.rgb(220, 235, 250), Shader.TileMode.CLAMP,
         )
         canvas.drawRect(0f, 0f, 800f, 360f, paint)
         paint.shader = null

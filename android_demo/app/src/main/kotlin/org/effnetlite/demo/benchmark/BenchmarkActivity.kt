@@ -79,7 +79,7 @@ class BenchmarkActivity : RetainingActivity<BenchmarkState, BenchmarkHolder>() {
 
     private fun words(outcome: Outcome?): String? = when (outcome) {
         null -> null
-        Outcome.NoModel -> getString(R.string.benchmark_missing)
+        Outcome.NoModel -> getString(R.string.model_missing)
         Outcome.Stopped -> getString(R.string.benchmark_stopped)
         is Outcome.Failed -> getString(R.string.benchmark_failed, outcome.reason)
         is Outcome.Measured -> outcome.refused.joinToString("\n")

@@ -165,7 +165,8 @@ class BenchmarkHolder(
     private fun write(text: String, record: Measurement): File {
         val folder = context.getExternalFilesDir(FOLDER) ?: File(context.filesDir, FOLDER)
         val time = SimpleDateFormat("yyyyMMdd-HHmmss", Locale.ROOT).format(Date())
-        val model = record.model.removeSuffix(".tflite").filter { it.isLetterOrDigit() || it in "-_." }
+        val model = record.model.removeSuffix(".tflite")
+            .filter { it.isLetterOrDigit() || it in "-_." }
         val file = File(folder, "$model-${record.delegate}-$time.json")
         val whole = File(folder, "${file.name}.part")
         folder.mkdirs()

@@ -1,6 +1,6 @@
 package org.effnetlite.demo.benchmark
 
-// Between the 10th and the 90th percentile, of the median: MAX_SPREAD of benchmark/host/conditions.py.
+// MAX_SPREAD of benchmark/host/conditions.py: from the 10th to the 90th percentile, of the median.
 private const val MAX_SPREAD = 0.25
 
 /**

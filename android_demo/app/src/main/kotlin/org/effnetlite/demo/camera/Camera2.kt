@@ -17,6 +17,7 @@ import android.media.ImageReader
 import android.os.Handler
 import android.os.HandlerThread
 import android.os.Looper
+import android.util.Size
 import android.view.Surface
 import android.view.TextureView
 import android.view.View
@@ -126,11 +127,12 @@ internal class Camera2(context: Context, private val manager: CameraManager) : C
                 )
             }
             sizes?.let {
+                val modes = about[CameraCharacteristics.CONTROL_AF_AVAILABLE_MODES]
                 Chosen(
                     id, it,
                     about[CameraCharacteristics.SENSOR_ORIENTATION] ?: 0,
                     about[facing] == CameraCharacteristics.LENS_FACING_FRONT,
-                    AUTOFOCUS in (about[CameraCharacteristics.CONTROL_AF_AVAILABLE_MODES] ?: IntArray(0)),
+                    modes != null && AUTOFOCUS in modes,
                 )
             }
         }
@@ -158,7 +160,8 @@ internal class Camera2(context: Context, private val manager: CameraManager) : C
             } catch (failure: CameraAccessException) {
                 tell(CameraState.Failed(why(failure.reason), failure.message.orEmpty()))
             } catch (failure: IllegalStateException) {
-                tell(CameraState.Failed(Why.ERROR, failure.message.orEmpty())) // closed by the system
+                // The system closed it meanwhile.
+                tell(CameraState.Failed(Why.ERROR, failure.message.orEmpty()))
             }
         }
 
@@ -236,8 +239,8 @@ internal class Camera2(context: Context, private val manager: CameraManager) : C
     private fun tellShape() {
         val lies = uprightRotation(chosen.sensor, display, chosen.front) % 180 != 0
         val size = chosen.sizes.preview
-        val (width, height) = if (lies) Pair(size.height, size.width) else Pair(size.width, size.height)
-        listener(CameraState.Open(width, height, chosen.front))
+        val upright = if (lies) Size(size.height, size.width) else size
+        listener(CameraState.Open(upright.width, upright.height, chosen.front))
         transform()
     }
 
@@ -293,7 +296,8 @@ internal class Camera2(context: Context, private val manager: CameraManager) : C
         const val IMAGES = 2
 
         fun why(reason: Int): Why = when (reason) {
-            CameraAccessException.CAMERA_IN_USE, CameraAccessException.MAX_CAMERAS_IN_USE -> Why.IN_USE
+            CameraAccessException.CAMERA_IN_USE -> Why.IN_USE
+            CameraAccessException.MAX_CAMERAS_IN_USE -> Why.IN_USE
             CameraAccessException.CAMERA_DISCONNECTED -> Why.TAKEN
             else -> Why.ERROR
         }

@@ -134,9 +134,10 @@ class MainHolder(
     }
 
     private fun photoFailed(failure: Throwable) = change {
+        val large = failure is OutOfMemoryError
         copy(
             source = if (photo == null) Source.CAMERA else source,
-            problem = if (failure is OutOfMemoryError) Problem.LargePhoto else Problem.UnreadablePhoto,
+            problem = if (large) Problem.LargePhoto else Problem.UnreadablePhoto,
         )
     }
 

@@ -119,7 +119,8 @@ internal class MainScreen(private val activity: Activity, private val actions: A
     }
 
     private fun showCategories(found: List<Category>) {
-        while (categories.childCount > found.size) categories.removeViewAt(categories.childCount - 1)
+        val more = categories.childCount - found.size
+        if (more > 0) categories.removeViews(found.size, more)
         while (categories.childCount < found.size) {
             activity.layoutInflater.inflate(R.layout.category, categories)
         }

@@ -35,7 +35,8 @@ class GoldenActivity : RetainingActivity<GoldenState, GoldenHolder>() {
         view<TextView>(R.id.golden_model).showOrHide(words(state.subject))
         val tolerance = (state.subject as? Subject.Model)?.tolerance ?: 0.0
         val rows = view<ViewGroup>(R.id.replays)
-        while (rows.childCount > state.replays.size) rows.removeViewAt(rows.childCount - 1)
+        val more = rows.childCount - state.replays.size
+        if (more > 0) rows.removeViews(state.replays.size, more)
         while (rows.childCount < state.replays.size) layoutInflater.inflate(R.layout.replay, rows)
         state.replays.forEachIndexed { place, replay ->
             show(rows.getChildAt(place), replay, tolerance)
@@ -44,7 +45,7 @@ class GoldenActivity : RetainingActivity<GoldenState, GoldenHolder>() {
 
     private fun words(subject: Subject?): String? = when (subject) {
         null -> null
-        Subject.NoModel -> getString(R.string.benchmark_missing)
+        Subject.NoModel -> getString(R.string.model_missing)
         is Subject.Broken -> subject.reason
         is Subject.NoCheck -> getString(R.string.golden_missing)
         is Subject.Model -> subject.name

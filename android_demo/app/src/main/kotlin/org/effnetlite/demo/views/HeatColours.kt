@@ -2,6 +2,7 @@ package org.effnetlite.demo.views
 
 import android.graphics.Bitmap
 import android.graphics.Color
+import kotlin.math.round
 import kotlin.math.roundToInt
 
 /**
@@ -11,8 +12,8 @@ import kotlin.math.roundToInt
  */
 object HeatColours {
     private val INFERNO = intArrayOf(
-        0x000004, 0x160b39, 0x420a68, 0x6a1765, 0x932667, 0xbc3754,
-        0xdd5128, 0xf37819, 0xfca50a, 0xf6d746, 0xfcffa4,
+        0x000004, 0x160b39, 0x420a68, 0x6a176e, 0x932667, 0xbc3754,
+        0xdd513a, 0xf37819, 0xfca50a, 0xf6d746, 0xfcffa4,
     )
 
     // How much of the colour covers the picture, at the lowest and at the highest value.
@@ -24,8 +25,9 @@ object HeatColours {
         val place = share.coerceIn(0.0, 1.0) * (INFERNO.size - 1)
         val low = place.toInt().coerceAtMost(INFERNO.size - 2)
         val part = place - low
+        // round() takes halves to the even number, as NumPy does.
         fun mix(colour: (Int) -> Int) =
-            (colour(INFERNO[low]) * (1 - part) + colour(INFERNO[low + 1]) * part).roundToInt()
+            round(colour(INFERNO[low]) * (1 - part) + colour(INFERNO[low + 1]) * part).toInt()
         return Color.rgb(mix(Color::red), mix(Color::green), mix(Color::blue))
     }
 

@@ -30,7 +30,8 @@ class MeasurementTest {
             "Google", "Pixel 8", "Google Tensor G3", "arm64-v8a",
             emulator = false, android = "15", sdk = 35,
         )
-        val cool = DeviceState(listOf("sched_pixel", "sched_pixel"), listOf(1704000, 2914000), 0, 83, false)
+        val governors = listOf("sched_pixel", "sched_pixel")
+        val cool = DeviceState(governors, listOf(1704000, 2914000), 0, 83, powerSaving = false)
         val warm = cool.copy(capsKhz = listOf(1704000, 2200000), throttling = 1)
         val times = DoubleArray(60) { 8 + (it * 7 % 60) / 16.0 }
         val record = Measurement(
@@ -52,8 +53,8 @@ class MeasurementTest {
         )
         val refused = listOf("efficientnet-lite0-int8.tflite gpu: no OpenCL")
         val found = document(record, refused, Pair("org.effnetlite.demo", "1.0")).toString(2)
-        val sample = checkNotNull(javaClass.getResource("/benchmark_record.json")).readText().trimEnd()
-        assertEquals(sample, found)
+        val sample = checkNotNull(javaClass.getResource("/benchmark_record.json")).readText()
+        assertEquals(sample.trimEnd(), found)
     }
 
     @Test
@@ -99,7 +100,8 @@ class MeasurementTest {
     @Test
     fun readsWhatLinuxTells() {
         val root = folder.root
-        for ((core, cap) in listOf("cpu0" to "1700000", "cpu10" to "2900000", "cpu2" to "2300000")) {
+        val caps = mapOf("cpu0" to 1700000, "cpu10" to 2900000, "cpu2" to 2300000)
+        for ((core, cap) in caps) {
             write(root, "sys/devices/system/cpu/$core/cpufreq/scaling_governor", "walt\n")
             write(root, "sys/devices/system/cpu/$core/cpufreq/scaling_max_freq", "$cap\n")
         }

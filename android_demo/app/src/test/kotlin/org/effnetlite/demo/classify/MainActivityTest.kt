@@ -44,7 +44,7 @@ class MainActivityTest : MainScreenCase() {
         assertTrue(figure(R.id.time_inference).endsWith(" ms"))
         val row = activity.view<ViewGroup>(R.id.categories).getChildAt(0)
         assertEquals("tractor, 98.0%", row.contentDescription)
-        assertEquals(980, row.view<ProgressBar>(R.id.category_bar).progress, 3)
+        assertEquals(980f, row.view<ProgressBar>(R.id.category_bar).progress.toFloat(), 3f)
         await("the next frame is wanted") { give(GREEN, rotation = 0) }
         awaitBest("tree frog")
     }

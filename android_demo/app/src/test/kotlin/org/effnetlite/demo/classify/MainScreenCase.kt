@@ -100,9 +100,6 @@ abstract class MainScreenCase {
     protected fun give(colour: Int, rotation: Int = 90): Boolean =
         checkNotNull(cameras.open).give(Frame(plain(colour, 640, 480), rotation, 5_000_000))
 
-    protected fun assertEquals(expected: Int, found: Int, within: Int) =
-        assertTrue("expected $expected, found $found", found in expected - within..expected + within)
-
     protected fun figure(id: Int): String =
         activity.view<View>(id).view<TextView>(R.id.figure_value).text.toString()
 

@@ -47,7 +47,8 @@ class PhotoReaderTest {
             assertEquals("$orientation", 64, photo.pixels.width)
             assertEquals("$orientation", 48, photo.pixels.height)
             for ((x, y) in listOf(16 to 12, 48 to 12, 16 to 36, 48 to 36)) {
-                assertNear("$orientation at $x, $y", upright.getPixel(x, y), photo.pixels.getPixel(x, y))
+                val expected = upright.getPixel(x, y)
+                assertNear("$orientation at $x, $y", expected, photo.pixels.getPixel(x, y))
             }
         }
     }
