@@ -35,7 +35,7 @@ def test_a_training(cli, photos, tmp_path):
     assert lines[3].endswith("of 3)")
     assert lines[4] == f"wrote {run}"
     follow = lines[-1].split()
-    assert follow[:4] == ["effnet-lite", "convert", "--variant", TINY]
+    assert follow[:3] == ["effnet-lite", "convert", "--int8"]
     assert str(run) in follow
 
     again = cli("train", "-o", run, "--resume", "--json")

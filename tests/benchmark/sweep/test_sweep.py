@@ -156,7 +156,8 @@ def test_what_fails_does_not_hold_up_the_rest(options, weights_file, tmp_path):
     result = sweep(**wanted)
     assert len(result.failures) == 2
     assert all(failure.startswith(f"convert {B}-") for failure in result.failures)
-    assert [one.name for one in result.evidence.candidates] == [f"{LITE}-float32", f"{LITE}-fast"]
+    names = {one.name for one in result.evidence.candidates}  # two conversions at a time
+    assert names == {f"{LITE}-float32", f"{LITE}-fast"}
     assert "torn.pth" in result.page.read_text()
 
 
