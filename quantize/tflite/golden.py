@@ -30,10 +30,10 @@ GRID_SIZE = 32
 MAX_GRID_SIZE = 64
 _PATTERN_SIZE = 16
 
-# Reference and XNNPACK int8 kernels differ by up to 13 steps on a MobileNetV2 and 7 on Lite0;
-# where both use XNNPACK, x86 and four ARM cores agreed to the bit. Swapped colours are 55
-# steps and more.
-TOLERANCE_STEPS = 16.0
+# TFLite's built-in int8 kernels and XNNPACK's differ by up to 13 steps on a MobileNetV2 and 27 on
+# Lite0, whose check is a softmax where it is steep; where both use XNNPACK, x86 and four ARM cores
+# agreed to the bit. Swapped colours are 55 steps and more.
+TOLERANCE_STEPS = 32.0
 
 _INTEGERS = ("uint8", "int8", "int16")
 _FLOATS = ("float16", "float32")

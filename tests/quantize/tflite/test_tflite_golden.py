@@ -82,15 +82,15 @@ def test_steps_of_integers_are_counts_and_of_floats_1_255_of_the_range():
 
 
 def test_the_tolerance_is_the_border():
-    output = np.array([10, 110, 60], np.uint8)
+    output = np.array([10, 210, 60], np.uint8)
     check = make_golden(lambda _: output, 4, 4)
-    assert check.tolerance == 16.0
-    assert replay(check, lambda _: output - np.uint8([0, 16, 0])).passed
-    assert not replay(check, lambda _: output - np.uint8([0, 17, 0])).passed
+    assert check.tolerance == 32.0
+    assert replay(check, lambda _: output - np.uint8([0, 32, 0])).passed
+    assert not replay(check, lambda _: output - np.uint8([0, 33, 0])).passed
 
 
 def test_an_output_without_content_never_passes():
-    """Probabilities of at most 12 steps: within 16 steps of zero everywhere."""
+    """Probabilities of at most 12 steps: within 32 steps of zero everywhere."""
     output = np.array([0, 12, 3], np.uint8)
     check = make_golden(lambda _: output, 4, 4)
     assert check.tolerance == 3.0
