@@ -18,12 +18,15 @@ val desktop: String = run {
 subprojects {
     pluginManager.withPlugin("org.jetbrains.kotlin.android") {
         for (module in rootProject.libs.bundles.unit.test.natives.get()) {
-            dependencies.add("testRuntimeOnly", "$module:$desktop")
+            dependencies.add("testRuntimeOnly", "${module.module}:${module.version}:$desktop")
         }
     }
     // Real inference in the tests: gradlew test -Peffnetlite.model=MODEL.tflite -Peffnetlite.parity=DIR
     tasks.withType<Test>().configureEach {
-        jvmArgs("--add-opens", "java.base/java.io=ALL-UNNAMED")
+        jvmArgs(
+            "--add-opens", "java.base/java.io=ALL-UNNAMED",
+            "--add-opens", "java.base/java.lang=ALL-UNNAMED",
+        )
         for (name in listOf("effnetlite.model", "effnetlite.parity", "effnetlite.output")) {
             providers.gradleProperty(name).orNull?.let { systemProperty(name, it) }
         }

@@ -12,9 +12,10 @@ android {
         targetSdk = libs.versions.targetSdk.get().toInt()
         versionCode = libs.versions.versionCode.get().toInt()
         versionName = libs.versions.versionName.get()
-        // The emulator is not a phone: add "x86_64" to run there.
         ndk { abiFilters += listOf("arm64-v8a", "armeabi-v7a") }
     }
+    // Of the emulator.
+    buildTypes.named("debug") { ndk { abiFilters += "x86_64" } }
     // The runtime maps the model from the package: it must not be compressed there.
     androidResources { noCompress += "tflite" }
     compileOptions {

@@ -60,7 +60,7 @@ def package(
                 archive.write(path, f"lib/{abi}/{path.name}", zipfile.ZIP_STORED)
     run("zipalign", "-f", "-p", "4", unsigned, aligned)
     run("apksigner", "sign", "--ks", _debug_key(out), "--ks-pass", f"pass:{_PASSWORD}",
-        "--out", apk, aligned)  # fmt: skip
+        "--v4-signing-enabled", "false", "--out", apk, aligned)  # fmt: skip
     unsigned.unlink()
     aligned.unlink()
     return apk

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import zipfile
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from project import Library, Project
+from project import BuildError, Library, Project
 from tools import Stamp, run
 
 _PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
@@ -27,8 +28,9 @@ _DEPENDENCY = (
     "    <dependency><groupId>{}</groupId><artifactId>{}</artifactId><version>{}</version>{}"
     "</dependency>"
 )
+_CLASSIFIER = "<classifier>{}</classifier>"
 # TFLite's POMs ask for jars where there are AARs; Gradle looks at what there is. The bundle
-# names all that it needs.
+# names all that it needs. Of apktool only a file in its jar is used.
 _ALONE = (
     "<exclusions><exclusion><groupId>*</groupId><artifactId>*</artifactId></exclusion></exclusions>"
 )
@@ -59,8 +61,13 @@ class Artifacts:
         return self._unpacked("runtime", f"jni/{abi}/*.so")
 
     @property
+    def aapt2(self) -> Path:
+        """The program."""
+        return self.root / "aapt2" / "aapt2"
+
+    @property
     def framework(self) -> Path:
-        """Android's classes."""
+        """Android's classes and resources."""
         return next((self.root / "framework").glob("android-all-*.jar"))
 
     @property
@@ -84,29 +91,29 @@ def fetch(project: Project, out: Path) -> Artifacts:
     """
     catalogue = project.catalogue
     library = catalogue.libraries
-    natives = [(one, "", _NATIVES) for one in catalogue.bundle("unit-test-natives")]
+    natives = [(one, _CLASSIFIER.format(_NATIVES)) for one in catalogue.bundle("unit-test-natives")]
     wanted = {
         "runtime": [
-            *((one, "aar", "") for one in catalogue.bundle("runtime")),
-            (library["kotlin-stdlib"], "", ""),
+            *((one, f"<type>aar</type>{_ALONE}") for one in catalogue.bundle("runtime")),
+            (library["kotlin-stdlib"], ""),
         ],
-        "unit-test": [*((one, "", "") for one in catalogue.bundle("unit-test")), *natives],
-        "framework": [(library["android-all"], "", "")],
-        "instrumented": [(library["android-all-instrumented"], "", "")],
-        "kotlin": [(library["kotlin-compiler"], "", "")],
-        "d8": [(library["r8"], "", "")],
-        "manifest-merger": [(library["manifest-merger"], "", "")],
+        "unit-test": [*((one, "") for one in catalogue.bundle("unit-test")), *natives],
+        "junit-console": [(library["junit-console"], "")],
+        "framework": [(library["android-all"], "")],
+        "instrumented": [(library["android-all-instrumented"], "")],
+        "kotlin": [(library["kotlin-compiler"], "")],
+        "d8": [(library["r8"], "")],
+        "manifest-merger": [(library["manifest-merger"], "")],
+        "aapt2": [(library["aapt2"], _ALONE)],
     }
     for purpose, dependencies in wanted.items():
         _fetch(purpose, dependencies, out / "artifacts")
     return Artifacts(out / "artifacts")
 
 
-def _fetch(purpose: str, dependencies: list[tuple[Library, str, str]], root: Path) -> None:
+def _fetch(purpose: str, dependencies: list[tuple[Library, str]], root: Path) -> None:
     lines = []
-    for one, kind, classifier in dependencies:
-        more = f"<type>{kind}</type>{_ALONE}" if kind else ""
-        more += f"<classifier>{classifier}</classifier>" if classifier else ""
+    for one, more in dependencies:
         names = map(escape, (one.group, one.artifact, one.version))
         lines.append(_DEPENDENCY.format(*names, more))
     text = _POM.format(name=purpose, dependencies="\n".join(lines))
@@ -117,9 +124,24 @@ def _fetch(purpose: str, dependencies: list[tuple[Library, str, str]], root: Pat
     folder.mkdir()
     pom = folder / "pom.xml"
     pom.write_text(text, "utf-8")
-    run("mvn", "--batch-mode", "--quiet", "-f", pom, _PLUGIN,
-        f"-DoutputDirectory={folder}", "-DincludeScope=runtime")  # fmt: skip
+    try:
+        run("mvn", "--batch-mode", "--quiet", "-f", pom, _PLUGIN,
+            f"-DoutputDirectory={folder}", "-DincludeScope=runtime")  # fmt: skip
+    except BuildError as error:
+        raise BuildError(f"cannot fetch {purpose}: {_reason(str(error))}") from error
     for aar in sorted(folder.glob("*.aar")):
         with zipfile.ZipFile(aar) as archive:
             archive.extractall(folder / f"{aar.name}.unpacked")
+    if purpose == "aapt2":
+        (jar,) = folder.glob("*.jar")
+        with zipfile.ZipFile(jar) as archive:
+            program = folder / "aapt2"
+            program.write_bytes(archive.read("prebuilt/linux/aapt2"))
+            program.chmod(0o755)
     stamp.done()
+
+
+def _reason(said: str) -> str:
+    """Maven's first line, of a page of others."""
+    found = re.search(r"\[ERROR\] (.*?)(?: -> |$)", said, re.MULTILINE)
+    return found[1] if found else said

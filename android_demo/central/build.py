@@ -39,7 +39,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("stages", nargs="*", metavar="STAGE",
-                        help=f"{', '.join(STAGES)}; all if none is given")  # fmt: skip
+                        help=f"{', '.join(STAGES)}; none, or all, for all of them")  # fmt: skip
     parser.add_argument("--project", type=Path, default=ROOT, help="default: this android_demo/")
     parser.add_argument("--out", type=Path, default=ROOT.parent / "build/android")
     parser.add_argument("--artifacts", type=Path,
@@ -49,6 +49,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--tests", default="", metavar="WORD",
                         help="run only classes with this in their name")  # fmt: skip
     options = parser.parse_args()
+    options.stages = STAGES if "all" in options.stages else options.stages
     unknown = set(options.stages) - set(STAGES)
     if unknown:
         parser.error(f"unknown stage {min(unknown)}; stages are {', '.join(STAGES)}")
@@ -86,17 +87,19 @@ def _build(options: argparse.Namespace) -> None:
             (project.app, app, [library, resources.classes], resources),
         ):
             tests = compile_tests(project, module, main, [*others, *framework], artifacts, out)
-            summary = run_tests(
+            summary, *skipped = run_tests(
                 project, module, tests, [main, *others], own, properties, artifacts, out,
                 options.tests,
             )  # fmt: skip
             clock("test", f"{module.name}: {summary}")
+            for line in skipped:
+                clock("test", line)
     if last >= STAGES.index("package"):
         dex = make_dex(project, [library, app, resources.classes], artifacts, out)
         apk = package(project, resources, dex, artifacts, out)
         clock("package", str(apk))
     if last >= STAGES.index("verify"):
-        for line in verify(project, apk):
+        for line in verify(project, artifacts, apk):
             clock("verify", line)
 
 

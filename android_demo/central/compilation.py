@@ -8,13 +8,13 @@ from xml.etree import ElementTree
 
 from artifacts import Artifacts
 from project import BuildError, Module, Project
-from tools import FRAMEWORK_RESOURCES, Stamp, files, java, joined, run
+from tools import Stamp, files, java, joined, run
 
 _ANDROID = "http://schemas.android.com/apk/res/android"
 for _prefix, _namespace in (("android", _ANDROID), ("tools", "http://schemas.android.com/tools")):
     ElementTree.register_namespace(_prefix, _namespace)
-# Of API 31, and Debian's aapt2 of API 29: libraries that the GPU delegate asks for.
-_YOUNGER = "unexpected element <uses-native-library> found in <manifest><application>"
+# All that has no prefix in manifests, layouts and drawables.
+_PLAIN = {"package", "class", "layout", "name", "style"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,17 +50,18 @@ def link_resources(project: Project, artifacts: Artifacts, out: Path) -> Resourc
     if stamp.fresh:
         return made
     stamp.begin()
+    for path in (app.manifest, library.manifest, *files(app.resources, suffix=".xml")):
+        if not path.parent.name.startswith("values"):
+            _check_prefixes(path)
     _merge(project, artifacts, made.manifest)
     compiled = out / "resources.zip"
-    run("aapt2", "compile", "--dir", app.resources, "-o", compiled)
+    run(artifacts.aapt2, "compile", "--dir", app.resources, "-o", compiled)
     generated = Stamp(out / "r-java", []).begin()
     assets: list[Path | str] = ["-A", app.assets] if app.assets.is_dir() else []
-    said = run("aapt2", "link", "-I", FRAMEWORK_RESOURCES, "--manifest", made.manifest, "--java",
-               generated, "-0", ".tflite", *assets, "--warn-manifest-validation", "-o", made.apk,
-               compiled)  # fmt: skip
-    wrong = [line for line in said.splitlines() if line.strip() and _YOUNGER not in line]
-    if wrong:
-        raise BuildError("\n".join([*wrong, "aapt2 finds fault with the manifest"]))
+    said = run(artifacts.aapt2, "link", "-I", artifacts.framework, "--manifest", made.manifest,
+               "--java", generated, "-0", ".tflite", *assets, "-o", made.apk, compiled)  # fmt: skip
+    if said.strip():
+        raise BuildError(f"{said.strip()}\naapt2 warns, which counts as an error")
     classes = Stamp(made.classes, []).begin()
     run("javac", "-nowarn", "--release", project.version("jvmTarget"), "-d", classes,
         *files(generated, suffix=".java"))  # fmt: skip
@@ -90,6 +91,18 @@ def _merge(project: Project, artifacts: Artifacts, merged: Path) -> None:
          "--log", "WARNING")  # fmt: skip
     if not merged.is_file():
         raise BuildError("the manifests cannot be merged")
+
+
+def _check_prefixes(path: Path) -> None:
+    """``exported`` for ``android:exported``: aapt2 takes it, and Android ignores it."""
+    try:
+        elements = ElementTree.parse(path).iter()
+    except ElementTree.ParseError as error:
+        raise BuildError(f"{path}: {error}") from error
+    for element in elements:
+        for name in element.attrib:
+            if not name.startswith("{") and name not in _PLAIN:
+                raise BuildError(f"{path}: <{element.tag}> has {name} without the prefix android:")
 
 
 def _with_package(manifest: Path, namespace: str, copy: Path, minimum: str = "") -> None:

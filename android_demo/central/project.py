@@ -11,9 +11,13 @@ import re
 import sys
 from pathlib import Path
 
-if sys.version_info < (3, 11):
-    sys.exit(f"central/build.py needs Python 3.11 or later, this is {sys.version.split()[0]}")
-import tomllib
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    try:
+        import tomli as tomllib  # pytest and mypy bring it
+    except ImportError:
+        sys.exit("Python 3.10 reads no TOML by itself: take Python 3.11, or pip install tomli")
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -17,19 +17,14 @@ PACKAGES = {
     "java": "openjdk-17-jdk-headless",
     "javac": "openjdk-17-jdk-headless",
     "keytool": "openjdk-17-jdk-headless",
-    "aapt2": "aapt",
     "zipalign": "zipalign",
     "apksigner": "apksigner",
 }
-#: Resources of Android's framework, API 29, that aapt2 links against.
-FRAMEWORK_RESOURCES = Path("/usr/share/android-framework-res/framework-res.apk")
 
 
 def check_tools() -> None:
     """BuildError with the line that installs what is missing."""
     missing = {package for tool, package in PACKAGES.items() if shutil.which(tool) is None}
-    if not FRAMEWORK_RESOURCES.is_file():
-        missing.add("android-framework-res")
     if missing:
         raise BuildError(f"missing tools; on Debian: apt-get install {' '.join(sorted(missing))}")
 

@@ -7,6 +7,7 @@ import struct
 import zipfile
 from pathlib import Path
 
+from artifacts import Artifacts
 from project import BuildError, Project
 from tools import run
 
@@ -15,7 +16,7 @@ _PAGE = 4096
 _LARGE_PAGE = 16384
 
 
-def verify(project: Project, apk: Path) -> list[str]:
+def verify(project: Project, artifacts: Artifacts, apk: Path) -> list[str]:
     """Check signature, manifest, code, natives and model.
 
     Returns:
@@ -27,21 +28,22 @@ def verify(project: Project, apk: Path) -> list[str]:
     run("apksigner", "verify", "--min-sdk-version", project.version("minSdk"), apk)
     run("zipalign", "-c", "-p", "4", apk)
     found = [f"{apk}: {apk.stat().st_size:,} bytes, signature and alignment verified"]
-    found.append(_manifest(project, apk))
-    found.append(_code(project, apk))
+    found.append(_manifest(project, artifacts, apk))
+    found.append(_code(project, artifacts, apk))
     with zipfile.ZipFile(apk) as archive:
         found += _natives(project, archive)
         found.append(_models(archive))
     return found
 
 
-def _manifest(project: Project, apk: Path) -> str:
-    said = run("aapt2", "dump", "badging", apk)
+def _manifest(project: Project, artifacts: Artifacts, apk: Path) -> str:
+    said = run(artifacts.aapt2, "dump", "badging", apk)
     expected = {
         r"package: name='([\w.]+)'": project.application_id,
         r"versionCode='(\d+)'": project.version("versionCode"),
         r"versionName='([^']+)'": project.version("versionName"),
-        r"sdkVersion:'(\d+)'": project.version("minSdk"),
+        r"compileSdkVersion='(\d+)'": project.version("compileSdk"),
+        r"minSdkVersion:'(\d+)'": project.version("minSdk"),
         r"targetSdkVersion:'(\d+)'": project.version("targetSdk"),
     }
     for pattern, wanted in expected.items():
@@ -56,11 +58,11 @@ def _manifest(project: Project, apk: Path) -> str:
            f"{project.version('targetSdk')}, permission CAMERA"  # fmt: skip
 
 
-def _code(project: Project, apk: Path) -> str:
+def _code(project: Project, artifacts: Artifacts, apk: Path) -> str:
     """Every class that the manifest names, and the library's entrance, are in the dex."""
     with zipfile.ZipFile(apk) as archive:
         dex = [archive.read(name) for name in archive.namelist() if name.endswith(".dex")]
-    tree = run("aapt2", "dump", "xmltree", "--file", "AndroidManifest.xml", apk)
+    tree = run(artifacts.aapt2, "dump", "xmltree", "--file", "AndroidManifest.xml", apk)
     named = set(re.findall(rf'"({re.escape(project.app.namespace)}\.[\w.]+)"', tree))
     named |= {f"{project.library.namespace}.EffNetLite", "org.tensorflow.lite.Interpreter"}
     for name in sorted(named):

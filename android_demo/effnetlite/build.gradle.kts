@@ -12,7 +12,11 @@ android {
         targetCompatibility = JavaVersion.toVersion(libs.versions.jvmTarget.get())
     }
     sourceSets.named("test") { kotlin.srcDir("../testing/src") }
-    testOptions.unitTests.isIncludeAndroidResources = true
+    testOptions {
+        // Robolectric runs in it; a library's own default would be minSdk.
+        targetSdk = libs.versions.targetSdk.get().toInt()
+        unitTests.isIncludeAndroidResources = true
+    }
 }
 
 kotlin {
