@@ -8,8 +8,10 @@ OUT := out
 EFFNET_LITE := $(BIN)/effnet-lite
 MODEL := $(OUT)/efficientnet-lite0-int8.tflite
 PHOTO := $(OUT)/photo.jpg
-# Extra arguments for pytest: make test PYTEST='-k photos -x'
+# Extra arguments for pytest: make test PYTEST='-k photos -x'; -n0 runs them in one process.
 PYTEST ?=
+# A file's tests share what is costly to make. TensorFlow takes a gigabyte a process.
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -32,10 +34,10 @@ demo: $(VENV)/.imagenet ## Lite0 from ImageNet weights to a checked int8 model, 
 	$(EFFNET_LITE) benchmark $(MODEL)
 
 test: $(VENV)/.dev ## The tests, but for those that take minutes
-	$(BIN)/python -m pytest -m "not slow" $(PYTEST)
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow" $(PYTEST)
 
 test-all: $(VENV)/.dev ## All tests; MediaPipe's with EFFNET_LITE_MEDIAPIPE_PYTHON, see CONTRIBUTING
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest $(PARALLEL) $(PYTEST)
 
 apk: $(VENV)/.dev $(MODEL) ## Build, test and package the Android demo without Gradle (Debian)
 	$(EFFNET_LITE) android $(MODEL) --project android_demo --activation-map --overwrite

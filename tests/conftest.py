@@ -23,6 +23,36 @@ from effnet_lite.lite.variants import get_variant
 ROOT = Path(__file__).resolve().parent.parent
 
 PHOTOS = 30
+FIGURES = "figures"
+
+
+@pytest.fixture
+def note(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """``note(line)``: a figure to keep, printed below the tests' results.
+
+    What tests print themselves is lost where several processes run them.
+    """
+
+    def keep(line: str) -> None:
+        request.node.user_properties.append((FIGURES, line))
+
+    return keep
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The lines of ``note``."""
+    lines = [
+        line
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", None) == "call"
+        for name, line in report.user_properties
+        if name == FIGURES
+    ]
+    if lines:
+        terminalreporter.section("measured")
+        for line in lines:
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")

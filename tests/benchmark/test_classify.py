@@ -176,7 +176,7 @@ def test_photos_that_will_not_do(int8_model, photo, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("sample_photos")
-def test_lite0_recognises_the_labelled_photos(lite_weights, tmp_path, capsys):
+def test_lite0_recognises_the_labelled_photos(lite_weights, tmp_path, note):
     from effnet_lite import convert
     from effnet_lite.lite.photos import labelled_sample_photos
 
@@ -188,8 +188,7 @@ def test_lite0_recognises_the_labelled_photos(lite_weights, tmp_path, capsys):
         result.categories[0].index == known
         for result, (_, known) in zip(results, labelled, strict=True)
     )
-    with capsys.disabled():
-        print(f"\nfloat Lite0: {hits} of {len(labelled)} labelled photos")
+    note(f"float Lite0: {hits} of {len(labelled)} labelled photos")
     assert hits >= 17
 
 

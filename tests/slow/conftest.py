@@ -12,18 +12,17 @@ from effnet_lite.quantize.fidelity import Fidelity
 
 
 @pytest.fixture
-def judge(shared, capsys) -> Callable[[ConversionResult, ConversionResult], Fidelity]:
-    """Fidelity of one conversion to another on the 500 photos, which is printed too."""
+def judge(shared, note) -> Callable[[ConversionResult, ConversionResult], Fidelity]:
+    """Fidelity of one conversion to another on the 500 photos, which is noted too."""
 
     def fidelity(float32: ConversionResult, other: ConversionResult) -> Fidelity:
         photos = shared / "data" / "imagenet_sample"
         found = compare(float32.output, other.output, photos, layers=False).fidelity
-        with capsys.disabled():
-            print(
-                f"\n{other.variant} {other.recipe}, {other.calibration['kind']}: agreement "
-                f"{found.top1_agreement:.1%} on {found.count} photos, SQNR {found.sqnr_db:.1f} dB, "
-                f"KL {found.kl:.4f}, {found.ties} ties"
-            )
+        note(
+            f"{other.variant} {other.recipe}, {other.calibration['kind']}: agreement "
+            f"{found.top1_agreement:.1%} on {found.count} photos, SQNR {found.sqnr_db:.1f} dB, "
+            f"KL {found.kl:.4f}, {found.ties} ties"
+        )
         assert found.count == 500
         return found
 

@@ -60,10 +60,9 @@ def trained(shared, lite_weights, tmp_path_factory):
     return Trained(str(weights), photos, classes, folder)
 
 
-def test_int8_keeps_the_float_models_answers(trained, capsys):
+def test_int8_keeps_the_float_models_answers(trained, note):
     found, file = trained.fidelity(INT8)
-    with capsys.disabled():
-        print(f"\n{VARIANT} {INT8}: {found}")
+    note(f"{VARIANT} {INT8}: {found}")
     assert found.count == 341
     # The bounds are wide: training differs from machine to machine, and a network trained
     # this shortly (float: 0.45 to 0.5) is unsure of many photos (agreement: 0.78 to 0.85).
@@ -76,11 +75,10 @@ def test_int8_keeps_the_float_models_answers(trained, capsys):
 
 
 @pytest.mark.parametrize("kind", ["int16", "float"])
-def test_wider_layers_come_nearer_to_float(trained, kind, capsys):
+def test_wider_layers_come_nearer_to_float(trained, kind, note):
     plain, file = trained.fidelity(INT8)
     found, wider = trained.fidelity(f"{INT8}+{kind}")
-    with capsys.disabled():
-        print(f"\n{kind}: {mixed_costs.wide(wider)}, {found.sqnr_db:.1f} dB, {plain.sqnr_db:.1f}")
+    note(f"{kind}: {mixed_costs.wide(wider)}, {found.sqnr_db:.1f} dB, {plain.sqnr_db:.1f}")
     if mixed_costs.wide(wider) == "-":
         assert wider.ops == file.ops
     else:

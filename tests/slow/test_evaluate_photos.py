@@ -23,7 +23,7 @@ evaluate(**json.loads(sys.argv[1]))
 
 
 @pytest.mark.usefixtures("sample_photos")
-def test_float_and_int8_on_500_photos(shared, lite_weights, tmp_path, capsys):
+def test_float_and_int8_on_500_photos(shared, lite_weights, tmp_path, note):
     weights = lite_weights("lite0")
     models = [
         convert("lite0", precision, weights, tmp_path / f"{precision}.tflite", **options).output
@@ -55,6 +55,5 @@ def test_float_and_int8_on_500_photos(shared, lite_weights, tmp_path, capsys):
     assert 0 < resumed.run.evaluated <= 250
     numbers = [json.loads(line)["photo"] for line in journal.read_bytes().splitlines()[1:]]
     assert sorted(numbers) == list(range(500))  # each once
-    with capsys.disabled():
-        print(f"\n{alone.run.photos_per_s:.0f} photos/s with {alone.run.processes} processes, "
-              f"{resumed.run.evaluated} of 500 after the kill")  # fmt: skip
+    note(f"{alone.run.photos_per_s:.0f} photos/s with {alone.run.processes} processes, "
+         f"{resumed.run.evaluated} of 500 after the kill")  # fmt: skip

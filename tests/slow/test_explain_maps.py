@@ -17,7 +17,7 @@ MIN_MEAN, MIN_LOWEST = 0.995, 0.98
 
 
 @pytest.mark.parametrize("name", ["lite0", "lite1", "lite2"])
-def test_float_and_int8_look_at_the_same_places(name, lite_weights, tmp_path, capsys):
+def test_float_and_int8_look_at_the_same_places(name, lite_weights, tmp_path, note):
     weights, labelled = lite_weights(name), labelled_sample_photos()
     models = [
         convert(name, precision, weights, tmp_path / f"{precision}.tflite", check=False).output
@@ -29,11 +29,10 @@ def test_float_and_int8_look_at_the_same_places(name, lite_weights, tmp_path, ca
         for result, (_, known) in zip(found.results, labelled, strict=True)
         if result.models[0].top1 == known
     ]
-    with capsys.disabled():
-        print(
-            f"\n{name}: maps of float32 and int8 correlate {np.mean(right):.4f} on average, "
-            f"{min(right):.4f} at least, over {len(right)} photos classified right"
-        )
+    note(
+        f"{name}: maps of float32 and int8 correlate {np.mean(right):.4f} on average, "
+        f"{min(right):.4f} at least, over {len(right)} photos classified right"
+    )
     assert len(right) >= 17
     assert np.mean(right) > MIN_MEAN
     assert min(right) > MIN_LOWEST

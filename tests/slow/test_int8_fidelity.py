@@ -47,7 +47,7 @@ def test_the_best_recipe(models, judge, tmp_path):
     assert found.kl <= MAX_KL
 
 
-def test_labelled_photos(models, capsys):
+def test_labelled_photos(models, note):
     """The check that ``convert`` prints: the float model's and the int8 model's hits."""
     name, _, int8 = models
     fidelity = int8.fidelity
@@ -55,8 +55,7 @@ def test_labelled_photos(models, capsys):
     hits, quantized = (
         round(20 * share) for share in (fidelity.top1_float, fidelity.top1_quantized)
     )
-    with capsys.disabled():
-        print(f"\n{name}: float {hits}, int8 {quantized} of 20 labelled photos")
+    note(f"{name}: float {hits}, int8 {quantized} of 20 labelled photos")
     assert hits >= MIN_FLOAT_HITS
     assert quantized >= MIN_FLOAT_HITS - 1
 

@@ -24,16 +24,15 @@ def model(tmp_path_factory, photos):
 
 
 @pytest.mark.parametrize("variant", ["lite0", "b0"])
-def test_layers_add_up(model, variant, capsys):
+def test_layers_add_up(model, variant, note):
     path = model(variant)
     for kernels in ("xnnpack", "builtin"):
         ratios = []
         while len(ratios) < ATTEMPTS and not (ratios and abs(ratios[-1] - 1) <= 0.1):
             found = profile(path, kernels=kernels, peaks=False)
             ratios.append(found.ratio)
-        with capsys.disabled():
-            print(
-                f"\n{variant} int8, {kernels}: layers {found.layers_ms:.2f} ms, "
-                f"inference {found.inference_ms:.2f} ms, ratio {found.ratio:.3f}"
-            )
+        note(
+            f"{variant} int8, {kernels}: layers {found.layers_ms:.2f} ms, "
+            f"inference {found.inference_ms:.2f} ms, ratio {found.ratio:.3f}"
+        )
         assert abs(ratios[-1] - 1) <= 0.1, ratios

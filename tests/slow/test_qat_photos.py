@@ -93,7 +93,7 @@ def small_b(clothing, lite_weights, tmp_path_factory):
     return weights
 
 
-def judged(variant, weights, clothing, folder, capsys, **training):
+def judged(variant, weights, clothing, folder, note, **training):
     """QAT's result, and photos that float, the stock recipe and QAT get right."""
     files = {name: folder / f"{name}.tflite" for name in ("float", "fast", "qat")}
     given = {"variant": variant, "weights": weights, "check": False}
@@ -107,22 +107,21 @@ def judged(variant, weights, clothing, folder, capsys, **training):
     found = effnet_lite.evaluate(list(files.values()), clothing / "validation")
     assert found.count == 341
     right = {model.model.stem: round(model.figures.top1 * found.count) for model in found.models}
-    with capsys.disabled():
-        print(f"\n{variant} {training}: {right}")
-        for name in ("start", "fidelity", "simulated"):
-            print(f"  {name}: {getattr(result, name)}")
-        for comparison in found.comparisons:
-            print(f"  {comparison}")
+    note(f"{variant} {training}: {right}")
+    for name in ("start", "fidelity", "simulated"):
+        note(f"  {name}: {getattr(result, name)}")
+    for comparison in found.comparisons:
+        note(f"  {comparison}")
     return result, right, found
 
 
 @pytest.mark.parametrize(
     ("training", "lost"), [({"objective": Objective(labels=0.1)}, 2), ({"unlabelled": True}, 4)]
 )
-def test_lite0_answers_as_its_float_parent(probe, clothing, tmp_path, capsys, training, lost):
+def test_lite0_answers_as_its_float_parent(probe, clothing, tmp_path, note, training, lost):
     """Measured with 200 steps: float 297, stock int8 295, with labels 296, without 297."""
     result, right, _ = judged(
-        "lite0", probe, clothing, tmp_path, capsys, schedule=Schedule(steps=60), **training
+        "lite0", probe, clothing, tmp_path, note, schedule=Schedule(steps=60), **training
     )
     assert right["float"] > 280
     assert right["qat"] >= right["float"] - lost
@@ -131,9 +130,9 @@ def test_lite0_answers_as_its_float_parent(probe, clothing, tmp_path, capsys, tr
     assert result.fidelity.kl < 0.002
 
 
-def test_a_network_of_the_b_family_is_its_simulation(small_b, clothing, tmp_path, capsys):
+def test_a_network_of_the_b_family_is_its_simulation(small_b, clothing, tmp_path, note):
     result, right, found = judged(
-        B, small_b, clothing, tmp_path, capsys, schedule=Schedule(steps=150)
+        B, small_b, clothing, tmp_path, note, schedule=Schedule(steps=150)
     )
     assert result.simulated.top1_agreement >= 0.97
     # As many right as stock int8 at least, but for what differs from machine to machine.
