@@ -16,6 +16,7 @@ from effnet_lite.quantize.mixed import widen
 from effnet_lite.quantize.quantizer import quantize, with_constants_of
 from effnet_lite.quantize.ranges import choose_ranges
 from effnet_lite.quantize.recipe import Recipe
+from effnet_lite.quantize.rotation import rotatable_tensors, rotate
 from effnet_lite.quantize.rounding import round_weights
 from effnet_lite.quantize.sensitivity import Gains, error_gains
 from effnet_lite.quantize.sequential import Walk, affordable_photos
@@ -27,6 +28,8 @@ from effnet_lite.quantize.stem import refine_stem
 LOGITS_MARGIN = 1.1
 # The lowest logits say nothing: cutting some makes the steps of the others finer.
 LOGITS_LOW = 0.9
+# Stages that go by what an error does to the logits.
+_WITH_GAINS = frozenset({"rotate", "balance"})
 # Photos that refine a network with int16 activations: a minute for B0.
 INT16_PHOTOS = 20
 
@@ -73,17 +76,24 @@ def run_stages(
         The float graph that the integers stand for, of the function of ``graph``, and the
         quantized one.
     """
-    if "balance" in recipe.stages:
+    if _WITH_GAINS.intersection(recipe.stages):
         import_tensorflow()  # rather fail now than after the calibration
     activations = run_activations(graph, images.pixels(preprocessing), preprocessing)
     statistics = collect(graph, activations, progress, images.count)
     if "stem" in recipe.stages:
         graph, statistics = refine_stem(graph, statistics, images, preprocessing, progress)
+    gains: Gains | None = None
+    if _WITH_GAINS.intersection(recipe.stages):
+        whole = rotatable_tensors(graph) if "rotate" in recipe.stages else []
+        gains = error_gains(graph, images, preprocessing, seed, progress, weighed(graph), whole)
+    if "rotate" in recipe.stages and gains is not None:
+        graph, gains = rotate(graph, statistics, gains, images, preprocessing, seed, progress)
+        activations = run_activations(graph, images.pixels(preprocessing), preprocessing)
+        statistics = collect(graph, activations)
     if "equalize" in recipe.stages:
         graph, statistics = equalize(graph, statistics)
-    gains: Gains | None = None
-    if "balance" in recipe.stages:
-        gains = error_gains(graph, images, preprocessing, seed, progress, weighed(graph))
+        gains = None  # they were those of the channels before
+    if "balance" in recipe.stages and gains is not None:
         graph, statistics, gains = balance(graph, statistics, gains)
     activations = run_activations(graph, images.pixels(preprocessing), preprocessing)
     ranges = choose_ranges(recipe, graph, statistics, activations, progress, images.count)

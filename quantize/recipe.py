@@ -6,6 +6,8 @@ Grammar::
     │ │  │        └ further stages:
     │ │  │            stem      the first layer's channels made finer (stem.py)
     │ │  │            equalize  residual-channel equalization (equalization.py)
+    │ │  │            rotate    the residual streams in coordinates that cost the logits least
+    │ │  │                      (rotation.py; needs TensorFlow)
     │ │  │            balance   the same, by what each channel's error does to the logits
     │ │  │                      (balance.py; needs TensorFlow)
     │ │  │            dense     one scale for all weights of the classifier, not one a class,
@@ -40,7 +42,7 @@ _ALIASES = {
     "lite": {
         "fast": "w8a8-minmax",
         "default": "w8a8-tails+stem+equalize+round+bias",
-        "best": "w8a8-tails+stem+balance+round+bias",
+        "best": "w8a8-tails+stem+rotate+balance+round+bias",
     },
     "b": {
         "fast": "w8a8-minmax",
@@ -53,7 +55,7 @@ LADDER = ("fast", "default", "best", "best+int16")
 RANGES = ("minmax", "average", "mse", "tails")
 Kind = Literal["int16", "float"]
 WIDE: tuple[Kind, ...] = ("int16", "float")
-STAGES = ("stem", "equalize", "balance", "dense", "round", "bias", *WIDE)
+STAGES = ("stem", "rotate", "equalize", "balance", "dense", "round", "bias", *WIDE)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,10 +5,12 @@ makes it, adds to the power of the error of the centred logits z
 
     Σ_k E[Δz_k²] = σ² · Σ_k E[Σ_p (∂z_k / ∂a_p)²]
 
-with p over the positions of a channel. The sum over the classes k is estimated with random
-signs v: E_v[(∂(v·z)/∂a)²] is the sum of the squares (Hutchinson, "A stochastic estimator of the
-trace of the influence matrix", 1990), so that one backward pass a probe gives it for all
-activations at once.
+with p over the positions of a channel. For channels whose errors go together, with covariance C
+at every position, it is tr(C·G), where G, (channels, channels), has products of two channels'
+derivatives in the place of the squares, and the above on its diagonal. The sum over the classes
+k is estimated with random signs v: E_v[(∂(v·z)/∂a)²] is the sum of the squares, and likewise
+with products (Hutchinson, "A stochastic estimator of the trace of the influence matrix", 1990),
+so that one backward pass a probe gives it for all activations at once.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from effnet_lite.quantize.calibration import logits_of
 from effnet_lite.quantize.calibration_set import CalibrationSet
 from effnet_lite.quantize.differentiable import forward
 from effnet_lite.quantize.graph import Graph
-from effnet_lite.quantize.statistics import Vector
+from effnet_lite.quantize.statistics import Matrix, Vector
 
 PROBES = 2
 # Elements of activations in one batch: gradients keep them all at once.
@@ -33,7 +35,7 @@ BATCH_ELEMENTS = 30_000_000
 # Elements over all images: a minute or two on two cores, and 100 images of Lite2.
 TOTAL_ELEMENTS = 1_500_000_000
 
-Gains = dict[int, Vector]
+Gains = dict[int, Vector | Matrix]
 
 
 def error_gains(
@@ -43,6 +45,7 @@ def error_gains(
     seed: int = 0,
     progress: Progress | None = None,
     tensors: Collection[int] | None = None,
+    whole: Collection[int] = (),
 ) -> Gains:
     """What a unit of error variance in each channel adds to the logits' error power.
 
@@ -54,9 +57,10 @@ def error_gains(
         progress: Called after each batch.
         tensors: Which activations' gains; None for all. Each takes memory, several times its
             own size.
+        whole: Of which of them the matrix G.
 
     Returns:
-        By activation, (channels,), 0 or more.
+        By activation, (channels,), 0 or more; (channels, channels) for those in ``whole``.
 
     Raises:
         MissingDependencyError: TensorFlow is not installed.
@@ -78,14 +82,20 @@ def error_gains(
             total = tf.reduce_sum(centred * signs)
         # A softmax behind the logits has no part in them.
         found = tape.gradient(total, nudges, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        flat = {t: tf.reshape(value, (-1, value.shape[-1])) for t, value in found.items()}
         return {
-            tensor: tf.reduce_sum(tf.square(value), list(range(value.shape.rank - 1)))
-            for tensor, value in found.items()
+            tensor: tf.matmul(value, value, transpose_a=True)
+            if tensor in whole
+            else tf.reduce_sum(tf.square(value), 0)
+            for tensor, value in flat.items()
         }
 
     traced = tf.function(squares, autograph=False)
     rng = np.random.default_rng(seed)
-    sums = {tensor: np.zeros(shape[-1]) for tensor, shape in shapes.items()}
+    sums: Gains = {
+        tensor: np.zeros((shape[-1],) * (2 if tensor in whole else 1))
+        for tensor, shape in shapes.items()
+    }
     done = 0
     for inputs in _batches(images, preprocessing, count, batch):
         for _ in range(PROBES):

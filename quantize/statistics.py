@@ -12,6 +12,7 @@ from effnet_lite.progress import Progress
 from effnet_lite.quantize.graph import Array, Graph
 
 Vector = npt.NDArray[np.float64]
+Matrix = npt.NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True)

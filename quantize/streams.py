@@ -3,7 +3,8 @@
 Between a projection and the next expansion nothing is non-linear. With ``x' = (x - o) / s``,
 one o and one s a channel, a projection's weights and bias are divided by s, and a 1x1
 convolution that reads x' gets ``W' = W·s`` and ``b' = b + W·o``: the network computes the same
-function. Tensors that an addition joins share s; their offsets add up.
+function. Tensors that an addition joins share s; their offsets add up. A matrix may stand in
+the place of 1 / s (rotation.py).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import dataclasses
 import numpy as np
 
 from effnet_lite.quantize.graph import CHANNEL_AXIS, WEIGHTED, Graph, Op
-from effnet_lite.quantize.statistics import Statistics, Vector
+from effnet_lite.quantize.statistics import Matrix, Statistics, Vector
 
 Offsets = dict[int, Vector]
 
@@ -89,6 +90,27 @@ def rescale(
         divide_output(graph, op, offsets[op.output], scale)
     for op in stream.readers:
         multiply_input(graph, op, offsets[op.inputs[0]], scale)
+
+
+def transform(graph: Graph, stream: Stream, offsets: Offsets, matrix: Matrix) -> None:
+    """Store a stream's tensors as ``R·(x - offset)``; the graph is changed.
+
+    Args:
+        graph: Float32.
+        stream: Of the graph, and ``shiftable``.
+        offsets: Of all its tensors, from :meth:`Stream.with_sums`; each (channels,).
+        matrix: R, (channels, channels), invertible.
+    """
+    inverse = np.linalg.inv(matrix)
+    for op in stream.producers:
+        weights, bias = constants_of(graph, op)
+        mixed = (matrix @ weights.reshape(len(weights), -1)).reshape(weights.shape)
+        store_constants(graph, op, mixed, matrix @ (bias - offsets[op.output]))
+    for op in stream.readers:
+        weights, bias = constants_of(graph, op)
+        rows = weights.reshape(len(weights), -1)
+        mixed = (rows @ inverse).reshape(weights.shape)
+        store_constants(graph, op, mixed, bias + rows @ offsets[op.inputs[0]])
 
 
 def divide_output(graph: Graph, op: Op, offset: Vector | float, scale: Vector) -> None:

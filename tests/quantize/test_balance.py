@@ -177,7 +177,7 @@ def test_the_input_graph_is_left_alone(case):
 
 
 def test_balance_instead_of_equalize():
-    assert get_recipe("best").name == "w8a8-tails+stem+balance+round+bias"
+    assert get_recipe("best").name == "w8a8-tails+stem+rotate+balance+round+bias"
     with pytest.raises(UsageError, match="give one of them"):
         get_recipe("w8a8-minmax+equalize+balance")
 
