@@ -14,12 +14,8 @@ from effnet_lite.finite import finite
 from effnet_lite.lite.preprocessing import Pixels, Preprocessing
 from effnet_lite.progress import Progress
 from effnet_lite.quantize.fidelity import decibel
-from effnet_lite.quantize.layer_weights import (
-    LayerFile,
-    Vector,
-    WeightMatch,
-    match_weights,
-)
+from effnet_lite.quantize.layer_weights import LayerFile, WeightMatch, match_weights
+from effnet_lite.quantize.statistics import Matrix, Vector
 from effnet_lite.quantize.tflite.predictor import Predictor
 from effnet_lite.quantize.tflite.runtime import TensorInfo
 from effnet_lite.quantize.tflite.surgery import LayerName
@@ -72,10 +68,11 @@ class LayerError:
             the file stores reals.
         saturation: None where the file stores reals.
         inputs: Positions of the layers that it reads, in the same tuple.
-        rescaled: The quantized file stores the channels as ``(x - o) / s`` (equalization.py),
-            so that the two activations are different quantities. They are compared after
-            ``x' = a·q + b`` with one a and b a channel, by least squares over the photos,
-            which hides a channel's constant error: 0.04 dB at Lite0's projections where
+        rescaled: The quantized file stores the channels as ``(x - o) / s`` (equalization.py)
+            or ``R·(x - o)`` (rotation.py), so that the two activations are different
+            quantities. They are compared after ``x' = a·q + b`` with one a and b a channel,
+            by least squares over the photos, or after ``x' = R⁻¹·q + b``, R from the weights.
+            That hides a channel's constant error: 0.04 dB at Lite0's projections where
             biases are corrected, 0.4 dB where not (measured on files without rescaling).
     """
 
@@ -154,9 +151,9 @@ def compare_layers(
 
 
 class _Fit:
-    """f = a·q + b for each channel, least squares from sums."""
+    """f = a·q + b for each channel, least squares from sums; a is told where it is a matrix."""
 
-    def __init__(self, float_info: TensorInfo, info: TensorInfo, scale: Vector) -> None:
+    def __init__(self, float_info: TensorInfo, info: TensorInfo, scale: Vector | Matrix) -> None:
         self._float_info, self._info, self._scale = float_info, info, scale
         self._count = 0
         self._sums = np.zeros((4, len(scale)))  # of f, q, q², q·f
@@ -169,12 +166,15 @@ class _Fit:
         self._sums += np.stack([f.sum(0), q.sum(0), *products])
 
     def result(self) -> tuple[Reals, Reals]:
-        """The channels' a and b, float32, each (channels,).
+        """The channels' a and b, float32, each (channels,); a matrix to multiply rows with.
 
         a is what the weights say where the photos say something else by more than a factor
         of 2: a channel that is hardly more than noise, which least squares would flatten.
         """
         f, q, qq, qf = self._sums / max(self._count, 1)
+        if self._scale.ndim > 1:
+            mixed = self._scale.T
+            return mixed.astype(np.float32), (f - q @ mixed).astype(np.float32)
         variance, covariance = qq - q * q, qf - q * f
         told = np.where(np.isfinite(self._scale), self._scale, 1.0)
         varies = variance > 1e-12 * qq
@@ -198,7 +198,7 @@ class _Sums:
         real, found = self._float_info.dequantize(wanted), self._info.dequantize(stored)
         if self._mapping:
             gain, offset = self._mapping
-            found = found * gain + offset
+            found = _times(found, gain) + offset
         self._signal += _energy(real)
         self._noise += _energy(real - found)
         if self._info.quantized:
@@ -207,8 +207,7 @@ class _Sums:
     def _store(self, real: Reals, stored: Array) -> None:
         if self._mapping:
             gain, offset = self._mapping
-            copy = gain == 0  # of another channel: nothing to compare
-            real = np.where(copy, 0, (real - offset) / np.where(copy, 1, gain))
+            real = _divided(real - offset, gain)
         limits, zero_point = np.iinfo(stored.dtype), self._info.zero_point
         low, high = limits.min - zero_point, limits.max - zero_point
         steps = real / np.float32(self._info.scale)
@@ -222,7 +221,7 @@ class _Sums:
         nearest -= steps
         nearest *= np.float32(self._info.scale)
         if self._mapping:
-            nearest *= gain
+            nearest = _times(nearest, gain)
         self._range_noise += _energy(nearest)
         self._total += stored.size
 
@@ -237,6 +236,20 @@ class _Sums:
             saturation=Saturation(self._low, self._high, self._total) if stored else None,
             rescaled=self._mapping is not None,
         )
+
+
+def _times(values: Reals, gain: Reals) -> Reals:
+    """(pixels, channels) by one factor a channel, or by a matrix."""
+    product: Reals = values @ gain if gain.ndim > 1 else values * gain
+    return product
+
+
+def _divided(values: Reals, gain: Reals) -> Reals:
+    if gain.ndim > 1:
+        product: Reals = values @ np.linalg.pinv(gain)
+        return product
+    copy = gain == 0  # of another channel: nothing to compare
+    return np.where(copy, 0, values / np.where(copy, 1, gain))
 
 
 def _energy(values: Reals) -> float:

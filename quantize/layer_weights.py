@@ -10,6 +10,10 @@ input channels. So in execution order, per output channel c,
 with W the first file's weights and W' the second's after the division by the s of what the
 layer reads. An addition passes on the s of its inputs.
 
+Stage ``rotate`` (rotation.py) stores them as ``x' = R·(x - o)``. Rows of weights are many times
+as long as there are of them, so that they tell R by least squares, too: ``R = W'·W⁺``. R⁻¹ then
+stands in the place of s.
+
 Stage ``stem`` (stem.py) computes a noisy channel several times, in channels that were 0. Such a
 channel's weights are another's in the first file, a depthwise layer goes on channel by channel,
 and what reads them all takes a share of each: the shares are added up, and of the copies
@@ -28,17 +32,22 @@ import numpy.typing as npt
 
 from effnet_lite.quantize.fidelity import decibel
 from effnet_lite.quantize.graph import CHANNEL_AXIS, CONVERSIONS, WEIGHTED, Quantization
+from effnet_lite.quantize.statistics import Matrix, Vector
 from effnet_lite.quantize.tflite.file import schema, unpack
 from effnet_lite.quantize.tflite.surgery import LayerName, operator_kinds, with_layer_outputs
 
 Array = npt.NDArray[Any]
-Vector = npt.NDArray[np.float64]
 
 # What the weights of one channel have in common with others is rescaling only if it is more
 # than rounding does (an 8-bit row's r is within 0.3 % of 1), and explains the difference:
 # rounding errors leave about 1 in as many as a channel has weights to a common factor.
 _LEAST_CHANGE = 0.01
 _MOST_LEFT = 0.25
+# Least squares with a matrix leaves 1/2 of unrelated weights where rows are twice as long as there
+# are rows; rounding to 8 bits, 1/1000.
+_MOST_LEFT_MIXED = 0.05
+# Singular values below that share of the largest are of channels that nothing tells of.
+_LEAST_TOLD = 1e-5
 # Cosine of a channel's weights and those that it holds, or holds no more. Rounding to 8 bits
 # leaves 0.999.
 _SAME, _OTHER = 0.99, 0.9
@@ -56,11 +65,12 @@ class WeightMatch:
         sqnr_db: 10·log10(Σ W² / Σ (W - W')²) with the rescaling undone; None for a layer
             without weights, or with others.
         scale: s of its output, (channels,), NaN for a channel that nothing tells it of and 0
-            for a copy of another; None for a layer that is not rescaled.
+            for a copy of another; R⁻¹, (channels, channels), where channels are mixed; None
+            for a layer that is neither rescaled nor mixed.
     """
 
     sqnr_db: float | None = None
-    scale: Vector | None = None
+    scale: Vector | Matrix | None = None
 
 
 class LayerFile:
@@ -139,7 +149,7 @@ class _Walk:
     def __init__(self, first: LayerFile, second: LayerFile, refused: set[int]) -> None:
         self._first, self._second, self._refused = first, second, refused
         # By tensor of the second file: its scale, and the weighted layers' outputs it is from.
-        self._scales: dict[int, tuple[Vector, frozenset[int]]] = {}
+        self._scales: dict[int, tuple[Vector | Matrix, frozenset[int]]] = {}
         self._copies: dict[int, dict[int, int]] = {}  # by tensor: channel → of which
         self._written: set[int] = set()
         self._confirmed: set[int] = set()
@@ -186,7 +196,7 @@ def _match(
     axis: int,
     wanted: Vector,
     found: Vector,
-    given: Vector | None,
+    given: Vector | Matrix | None,
     may_scale: bool,
     copies: dict[int, int],
 ) -> tuple[WeightMatch, bool, dict[int, int]]:
@@ -194,11 +204,9 @@ def _match(
     rows, others = _rows(axis, wanted), _rows(axis, found)
     untouched = float(np.square(others - rows).sum())
     if given is not None:
-        if given.shape != found.shape[-1:]:
+        if given.shape[:1] != found.shape[-1:]:
             return _match(axis, wanted, found, None, may_scale, {})[0], False, {}
-        # A channel without s is constant: its weights are as good as a bias.
-        told = np.isfinite(given) & (given != 0)
-        others = _rows(axis, np.where(told, found / np.where(told, given, 1.0), wanted))
+        others = _rows(axis, _taken_back(wanted, found, given))
     if may_scale:
         copies = copies or _find_copies(rows, others)
         others = others.copy()
@@ -210,6 +218,10 @@ def _match(
     factor = np.where(told, ratio, 1.0)[:, np.newaxis]
     noise = float(np.square(others - rows).sum())
     left = float(np.square(others - factor * rows).sum())
+    if may_scale and not copies and axis == 0 and left > _MOST_LEFT_MIXED * power.sum():
+        mixed = _mixed(rows, others)
+        if mixed:
+            return mixed, True, {}
     if given is not None and left >= _MOST_LEFT * untouched:
         return _match(axis, wanted, found, None, may_scale, {})[0], False, {}
     rescaled = may_scale and np.abs(factor - 1).max() > _LEAST_CHANGE and left < _MOST_LEFT * noise
@@ -219,6 +231,31 @@ def _match(
     scale[[*copies]] = 0
     noise = float(np.square(others / (factor if rescaled else 1.0) - rows).sum())
     return WeightMatch(decibel(float(power.sum()), noise), scale), True, copies
+
+
+def _taken_back(wanted: Vector, found: Vector, given: Vector | Matrix) -> Vector:
+    """The weights that read ``given`` as they would read what it was before."""
+    if given.ndim > 1:
+        back: Vector = found @ np.linalg.pinv(given, rcond=_LEAST_TOLD)
+        return back
+    # A channel without s is constant: its weights are as good as a bias.
+    told = np.isfinite(given) & (given != 0)
+    scaled: Vector = np.where(told, found / np.where(told, given, 1.0), wanted)
+    return scaled
+
+
+def _mixed(rows: Vector, others: Vector) -> WeightMatch | None:
+    """The match of rows that mix those of the first file; None for rows that do not."""
+    count, length = rows.shape
+    if length < 2 * count or not np.isfinite(rows).all() or not np.isfinite(others).all():
+        return None
+    matrix = np.linalg.lstsq(rows.T, others.T, rcond=None)[0].T
+    left = float(np.square(others - matrix @ rows).sum())
+    if left >= _MOST_LEFT_MIXED * float(np.square(others).sum()):
+        return None
+    inverse = np.linalg.pinv(matrix, rcond=_LEAST_TOLD)
+    noise = float(np.square(inverse @ others - rows).sum())
+    return WeightMatch(decibel(float(np.square(rows).sum()), noise), inverse)
 
 
 def _find_copies(rows: Vector, others: Vector) -> dict[int, int]:
@@ -251,13 +288,17 @@ def _rows(axis: int, weights: Vector) -> Vector:
     return rows.reshape(len(rows), -1)
 
 
-def _passed_on(layer: LayerName, given: list[Vector], inputs: int) -> Vector | None:
+def _passed_on(
+    layer: LayerName, given: list[Vector | Matrix], inputs: int
+) -> Vector | Matrix | None:
     """The scale of the output of a layer without weights; None where there is none."""
-    if not given or any(scale.shape != layer.shape[-1:] for scale in given):
+    if not given or any(scale.shape[:1] != layer.shape[-1:] for scale in given):
         return None
     if layer.kind not in _PASSING and (layer.kind != "ADD" or len(given) < inputs):
         return None
     result = given[0]
+    if any(scale.shape != result.shape for scale in given):
+        return None
     for scale in given[1:]:
         result = np.where(np.isfinite(result), result, scale)
     return result

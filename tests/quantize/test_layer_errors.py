@@ -15,13 +15,15 @@ from effnet_lite.lite.architecture import architecture
 from effnet_lite.lite.preprocessing import Preprocessing, preprocessing_for
 from effnet_lite.lite.variants import get_variant
 from effnet_lite.quantize import layer_errors
-from effnet_lite.quantize.calibration import run_activations
+from effnet_lite.quantize.calibration import min_max, run_activations
 from effnet_lite.quantize.equalization import equalize
 from effnet_lite.quantize.export import export
 from effnet_lite.quantize.graph import Graph, Quantization, Tensor
 from effnet_lite.quantize.layer_errors import compare_layers
 from effnet_lite.quantize.layer_weights import LayerFile, WeightMatch, match_weights
+from effnet_lite.quantize.quantizer import quantize
 from effnet_lite.quantize.statistics import collect
+from effnet_lite.quantize.streams import residual_streams, transform
 from effnet_lite.quantize.synthetic import dead_leaves
 from effnet_lite.quantize.tflite.writer import to_flatbuffer
 
@@ -157,6 +159,35 @@ def test_an_equalized_float_model_has_no_errors(variant, monkeypatch):
     assert min(layer.sqnr_db for layer in raw if layer.name in rescaled) < 5
 
 
+def test_a_rotated_float_model_has_no_errors():
+    graph, _, photos, preprocessing = float_graph(LITE)
+    changed = graph.copy()
+    random = np.random.default_rng(0)
+    streams = residual_streams(graph)
+    for stream in streams:
+        channels = graph.tensors[stream.tensors[0]].shape[-1]
+        rotation = np.linalg.qr(random.normal(size=(channels, channels)))[0]
+        matrix = rotation * random.uniform(0.5, 2, channels)
+        offsets = {op.output: random.normal(size=channels) for op in stream.producers}
+        transform(changed, stream, stream.with_sums(offsets), matrix)
+    files = to_flatbuffer(graph), to_flatbuffer(changed)
+    layers = compare_layers(*files, photos, preprocessing)
+    assert min(layer.sqnr_db for layer in layers) > 80
+    assert min(layer.weights_sqnr_db or math.inf for layer in layers) > 100
+    tensors = [tensor for stream in streams for tensor in stream.tensors]
+    rescaled = {layer.name for layer in layers if layer.rescaled}
+    assert rescaled == {graph.tensors[tensor].name for tensor in tensors}
+    # What int8 does to them counts in the units of the float model, too.
+    statistics = collect(changed, run_activations(changed, photos, preprocessing))
+    ranges = min_max(changed, statistics)
+    quantized = to_flatbuffer(quantize(changed, ranges, preprocessing))
+    for layer in compare_layers(files[0], quantized, photos, preprocessing):
+        if layer.name in rescaled:
+            assert layer.rescaled
+            assert 25 < layer.activation_sqnr_db < 60
+            assert layer.sqnr_db > 10  # 0 where the mixing is not undone
+
+
 def test_an_equalized_int8_model_is_compared_in_the_float_models_units(converted, photos):
     int8 = converted("int8", recipe="w8a8-minmax+equalize+bias").output
     layers = compare(converted("float32").output, int8, photos, count=4).layers
@@ -236,6 +267,22 @@ def test_a_factor_that_the_reader_ignores_is_an_error():
     scaled = match_weights(right, two_convolutions(2 * one, two / 2), [(0, 0), (1, 1)])
     np.testing.assert_allclose(scaled[0].scale, 0.5, rtol=1e-6)
     assert min(match.sqnr_db for match in scaled) > 120
+
+
+def test_mixed_channels_are_told_by_their_writer_and_undone_in_their_reader():
+    random = np.random.default_rng(3)
+    one, two = random.normal(size=(2, 6)), random.normal(size=(5, 2))
+    matrix = np.array([[1.0, 2.0], [-1.0, 0.5]])
+    mixed = two_convolutions(matrix @ one, two @ np.linalg.inv(matrix))
+    writer, reader = match_weights(two_convolutions(one, two), mixed, [(0, 0), (1, 1)])
+    np.testing.assert_allclose(writer.scale, np.linalg.inv(matrix), rtol=1e-5)
+    assert min(writer.sqnr_db, reader.sqnr_db) > 100
+    # A reader that does not take it back: the writer's weights are wrong, then.
+    wrong = two_convolutions(matrix @ one, two)
+    writer, reader = match_weights(two_convolutions(one, two), wrong, [(0, 0), (1, 1)])
+    assert writer.scale is None
+    assert writer.sqnr_db < 5
+    assert reader.sqnr_db == math.inf
 
 
 def test_rounding_is_not_rescaling():

@@ -87,8 +87,8 @@ def _print(result: Comparison, all_layers: bool) -> None:
     )
     if any(layer.rescaled for layer in layers):
         click.echo(
-            "* the file stores this tensor's channels rescaled (stages stem, equalize, balance);"
-            "\n  compared after the best scale and offset a channel, without which the figures mean"
+            "* the file stores this tensor's channels rescaled or mixed (stages stem, rotate,"
+            "\n  equalize, balance); compared after undoing it, without which the figures mean"
             "\n  nothing."
         )
     drop = result.largest_drop()
