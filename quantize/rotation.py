@@ -34,6 +34,7 @@ diagonal one where that is no worse, as it is with 320 channels of 7x7 positions
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 import numpy.typing as npt
@@ -58,7 +59,7 @@ HELD_BACK = 4  # one photo in so many
 # Eigenvalues at least, as a share of the largest: R stays far from singular.
 FLOOR = 1e-4
 ROUNDS = 30  # of the fixed point; it settles in ten
-STEPS = 100
+STEPS, PATIENCE = 100, 30  # at most, and without a better R
 # Of Adam (arXiv 1412.6980), in shares of the range; less after half and after four fifths.
 LEARNING_RATE = 0.01
 SOFTNESS = 0.01  # of the maximum, as a share of the range, so that it has a gradient
@@ -226,11 +227,13 @@ class _Search:
         moved = np.zeros((len(self.producers), self.channels))
         first: list[Matrix] = [np.zeros_like(matrix), np.zeros_like(moved)]
         second = [np.zeros_like(matrix), np.zeros_like(moved)]
-        best, least = (matrix, moved), float("inf")
-        for step in range(1, STEPS + 2):
+        best, least, found = (matrix, moved), float("inf"), 0
+        for step in itertools.count(1):
             noise, value, gradients = self._evaluate(matrix, moved)
             if noise < least:
-                best, least = (matrix, moved), noise
+                best, least, found = (matrix, moved), noise, step
+            if step > STEPS or step - found >= PATIENCE:
+                break
             rate = LEARNING_RATE * (1 if 2 * step < STEPS else 0.3 if 5 * step < 4 * STEPS else 0.1)
             changes = []
             for number, gradient in enumerate(gradients):
