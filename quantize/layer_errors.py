@@ -190,6 +190,9 @@ class _Sums:
         self, float_info: TensorInfo, info: TensorInfo, mapping: tuple[Reals, Reals] | None
     ) -> None:
         self._float_info, self._info, self._mapping = float_info, info, mapping
+        self._inverse: Array | None = None
+        if mapping and mapping[0].ndim > 1:
+            self._inverse = np.linalg.pinv(mapping[0])
         self._signal = self._noise = self._range_noise = 0.0
         self._low = self._high = self._total = 0
 
@@ -207,7 +210,11 @@ class _Sums:
     def _store(self, real: Reals, stored: Array) -> None:
         if self._mapping:
             gain, offset = self._mapping
-            real = _divided(real - offset, gain)
+            if self._inverse is not None:
+                real = (real - offset) @ self._inverse
+            else:
+                copy = gain == 0  # of another channel: nothing to compare
+                real = np.where(copy, np.float32(0), (real - offset) / np.where(copy, 1, gain))
         limits, zero_point = np.iinfo(stored.dtype), self._info.zero_point
         low, high = limits.min - zero_point, limits.max - zero_point
         steps = real / np.float32(self._info.scale)
@@ -242,14 +249,6 @@ def _times(values: Reals, gain: Reals) -> Reals:
     """(pixels, channels) by one factor a channel, or by a matrix."""
     product: Reals = values @ gain if gain.ndim > 1 else values * gain
     return product
-
-
-def _divided(values: Reals, gain: Reals) -> Reals:
-    if gain.ndim > 1:
-        product: Reals = values @ np.linalg.pinv(gain)
-        return product
-    copy = gain == 0  # of another channel: nothing to compare
-    return np.where(copy, 0, values / np.where(copy, 1, gain))
 
 
 def _energy(values: Reals) -> float:

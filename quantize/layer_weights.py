@@ -253,7 +253,7 @@ def _mixed(rows: Vector, others: Vector) -> WeightMatch | None:
     left = float(np.square(others - matrix @ rows).sum())
     if left >= _MOST_LEFT_MIXED * float(np.square(others).sum()):
         return None
-    inverse = np.linalg.pinv(matrix, rcond=_LEAST_TOLD)
+    inverse: Matrix = np.linalg.pinv(matrix, rcond=_LEAST_TOLD).astype(np.float64)
     noise = float(np.square(inverse @ others - rows).sum())
     return WeightMatch(decibel(float(np.square(rows).sum()), noise), inverse)
 
