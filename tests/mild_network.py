@@ -8,7 +8,7 @@ from numpy_network import mild_weights
 from effnet_lite.lite.architecture import architecture
 from effnet_lite.lite.preprocessing import preprocessing_for
 from effnet_lite.lite.variants import get_variant
-from effnet_lite.quantize.calibration import run_activations
+from effnet_lite.quantize.calibration import logits_of, run_activations
 from effnet_lite.quantize.calibration_set import choose
 from effnet_lite.quantize.export import export
 from effnet_lite.quantize.statistics import collect
@@ -42,6 +42,9 @@ class MildNetwork:
 
     def normalised(self):
         return np.stack([self.preprocessing.normalize(pixels) for pixels in self.pixels])
+
+    def logits(self, graph):
+        return self.run(graph, logits_of(graph))
 
     def run(self, graph, output):
         """One tensor on every photo, photos first."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 from mild_network import MildNetwork
-from small_variants import LITE, B
+from small_variants import B_DEEP, LITE, B
 
 pytest.importorskip("tensorflow")
 
@@ -19,9 +21,6 @@ from effnet_lite.quantize.recipe import get_recipe
 from effnet_lite.quantize.sensitivity import error_gains
 from effnet_lite.quantize.streams import residual_streams
 
-#: Its second block expands nothing: a depthwise layer reads a stream.
-B_DEEP = "b-w0.35-d1.1-s32"
-
 
 class Case(MildNetwork):
     """With the sensitivities that balance goes by."""
@@ -30,20 +29,10 @@ class Case(MildNetwork):
         super().__init__(name, folder, 8)
         self.gains = error_gains(self.graph, self.images, self.preprocessing)
 
-    def logits(self, graph):
-        return self.run(graph, logits_of(graph))
-
 
 @pytest.fixture(scope="module")
 def case(photos):
-    made = {}
-
-    def make(name):
-        if name not in made:
-            made[name] = Case(name, photos)
-        return made[name]
-
-    return make
+    return functools.cache(lambda name: Case(name, photos))
 
 
 @pytest.mark.parametrize("name", [LITE, B])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 from mild_network import MildNetwork
-from small_variants import LITE, B
+from small_variants import B_DEEP, LITE, B
 
 pytest.importorskip("tensorflow")
 
@@ -23,9 +25,6 @@ from effnet_lite.quantize.rotation import (
 from effnet_lite.quantize.sensitivity import error_gains
 from effnet_lite.quantize.streams import rescale, residual_streams, transform
 
-#: Its second block expands nothing: a 3x3 depthwise layer reads a stream.
-B_DEEP = "b-w0.35-d1.1-s32"
-
 
 class Case(MildNetwork):
     """With the matrices that rotation goes by."""
@@ -42,20 +41,10 @@ class Case(MildNetwork):
         tensors = rotatable_tensors(self.graph)
         return rotation._sample(self.graph, self.pixels, self.preprocessing, tensors)
 
-    def logits(self, graph):
-        return self.run(graph, logits_of(graph))
-
 
 @pytest.fixture(scope="module")
 def case(photos):
-    made = {}
-
-    def make(name):
-        if name not in made:
-            made[name] = Case(name, photos)
-        return made[name]
-
-    return make
+    return functools.cache(lambda name: Case(name, photos))
 
 
 @pytest.fixture
