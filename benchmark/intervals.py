@@ -16,6 +16,9 @@ RESAMPLES = 2000
 BLOCK = 10
 #: Of a verdict: one sweep makes many, and each that is wrong sends someone after nothing.
 CONFIDENCE = 0.99
+#: The furthest that an interval's ends are from 1, times or parts. Two launches that differ a lot
+#: give 1e29 and more (one degree of freedom), which says as little and may not be a float.
+FURTHEST = 1e9
 
 Times = npt.NDArray[np.float64]
 
@@ -25,7 +28,8 @@ class Ratio:
     """Of the second to the first.
 
     Attributes:
-        value, low, high: The ratio and the ends of its interval.
+        value, low, high: The ratio and the ends of its interval; those over launches stay
+            within ``FURTHEST``.
         first_ms, second_ms: The medians.
         rounds: Timed runs of each.
     """
@@ -130,10 +134,11 @@ def _over_launches(logs: Sequence[float], first: Sequence[Times], second: Sequen
     middle = float(np.mean(logs))
     half = student_quantile(count - 1, CONFIDENCE) * float(np.std(logs, ddof=1)) / math.sqrt(count)
     medians = [float(np.median([np.median(times) for times in side])) for side in (first, second)]
+    furthest = math.log(FURTHEST)
     return Ratio(
         value=math.exp(middle),
-        low=math.exp(middle - half),
-        high=math.exp(middle + half),
+        low=math.exp(max(middle - half, -furthest)),
+        high=math.exp(min(middle + half, furthest)),
         first_ms=medians[0],
         second_ms=medians[1],
         rounds=sum(map(len, first)),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from effnet_lite.benchmark.intervals import (
+    FURTHEST,
     mean_interval,
     ratio_of_launches,
     ratio_of_turns,
@@ -65,6 +66,16 @@ def test_a_disturbed_machine_is_no_reason_to_see_a_difference():
         found += ratio_of_turns(first, turns(random, 1.1, busy)).low > 1
     assert wrong <= 5
     assert found >= 80
+
+
+@pytest.mark.parametrize("apart", [4.0, 1e8])
+def test_two_launches_that_differ_say_nothing(apart):
+    first, second = [np.ones(5), np.ones(5)], [np.full(5, apart), np.full(5, 1 / apart)]
+    found = ratio_of_launches(first, second)
+    assert found.value == pytest.approx(1)
+    assert (found.low, found.high) == pytest.approx((1 / FURTHEST, FURTHEST))
+    by_turn = ratio_of_turns([[one] for one in first], [[other] for other in second])
+    assert (by_turn.low, by_turn.high) == (found.low, found.high)
 
 
 def test_a_ratio_needs_two_launches():
