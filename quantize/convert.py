@@ -36,6 +36,7 @@ from effnet_lite.quantize.ladder import (
     photos_to_check,
     require_photos,
 )
+from effnet_lite.quantize.mixed import Cost
 from effnet_lite.quantize.options import DEFAULT_IO, check_options, recipe_for
 from effnet_lite.quantize.pipeline import run_recipe
 from effnet_lite.quantize.quantizer import dynamic_range_weights, float16_weights, with_io
@@ -59,6 +60,7 @@ class ConversionResult:
         calibration: Kind, count, digest and files; None without calibration.
         notices: What the user should know, a line each.
         ladder: The recipes that ``max_drop`` tried; the last one passed.
+        wide: What it costs to keep layers wide, for recipes that do.
     """
 
     output: Path
@@ -74,6 +76,7 @@ class ConversionResult:
     calibration: dict[str, Any] | None
     notices: tuple[str, ...]
     ladder: tuple[Rung, ...] = ()
+    wide: tuple[Cost, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The document of ``convert --json``."""
@@ -82,6 +85,7 @@ class ConversionResult:
         record["fidelity"] = self.fidelity.to_json() if self.fidelity else None
         record["notices"] = list(self.notices)
         record["ladder"] = [rung.to_json() for rung in self.ladder]
+        record["wide"] = [cost.to_json() for cost in self.wide]
         return record
 
 
@@ -169,18 +173,21 @@ def convert(
     float_model = model = to_flatbuffer(job.graph)
     fidelity: Fidelity | None = None
     rungs: tuple[Rung, ...] = ()
+    wide: tuple[Cost, ...] = ()
     done = asked
     if max_drop is not None:
         tries = attempts(asked, row.family.name) if quantized else [Attempt(precision, None)]
         examine = Examiner(float_model, images.check.paths, known, job.preprocessing)
 
         def make(recipe: Recipe | None, named: Progress | None) -> bytes:
-            return job.quantized(images, io_type, recipe or asked, named)
+            nonlocal wide
+            made, wide = job.quantized(images, io_type, recipe or asked, named)
+            return made
 
         model, rungs = climb(tries, make, examine, max_drop, progress, on_rung)
         fidelity, done = rungs[-1].fidelity, get_recipe(rungs[-1].recipe or asked)
     elif precision != "float32":
-        model = job.quantized(images, io_type, asked, progress)
+        model, wide = job.quantized(images, io_type, asked, progress)
         if check and len(images.check):
             photos = check_pixels(images, job.preprocessing)
             fidelity = job.check(float_model, model, photos, known, progress, len(images.check))
@@ -203,6 +210,7 @@ def convert(
         calibration=calibrated_on,
         notices=_notices(loaded, images, quantized),
         ladder=rungs,
+        wide=wide,
     )
 
 
@@ -215,14 +223,14 @@ class _Conversion(Job):
         io_type: str,
         recipe: Recipe,
         progress: Progress | None,
-    ) -> bytes:
+    ) -> tuple[bytes, tuple[Cost, ...]]:
         graph = self.graph
         if self.precision == "float16":
-            return to_flatbuffer(float16_weights(graph))
+            return to_flatbuffer(float16_weights(graph)), ()
         if self.precision == "dynamic":
-            return to_flatbuffer(dynamic_range_weights(graph))
-        inner = run_recipe(recipe, graph, images, self.preprocessing, progress, self.seed)
-        return to_flatbuffer(with_io(inner, io_type))  # type: ignore[arg-type]
+            return to_flatbuffer(dynamic_range_weights(graph)), ()
+        found = run_recipe(recipe, graph, images, self.preprocessing, progress, self.seed)
+        return to_flatbuffer(with_io(found.integers, io_type)), found.wide  # type: ignore[arg-type]
 
 
 def _classes_from_labels(names: Sequence[str], weights: str | os.PathLike[str]) -> int | None:

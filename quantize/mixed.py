@@ -23,6 +23,8 @@ A wide layer has int8 weights like all others, so that the file does not grow:
 - ``float``: activations and biases float32; DEQUANTIZE and QUANTIZE at the borders, and a
   DEQUANTIZE behind the weights, which the runtimes do once. Its weights are rounded to the
   nearest.
+
+What the choices cost in bytes, fidelity and latency is measured on the way (:class:`Cost`).
 """
 
 from __future__ import annotations
@@ -31,11 +33,14 @@ import dataclasses
 import itertools
 import math
 import re
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from effnet_lite.finite import finite
 from effnet_lite.lite.preprocessing import Pixels, Preprocessing
 from effnet_lite.progress import Progress
 from effnet_lite.quantize.calibration import Ranges, logits_of
@@ -69,6 +74,9 @@ WORK = 1.5e12  # multiply-adds
 # and write memory for each.
 ELEMENT_COST = 10
 
+# Inferences of each of two files by turns; slow ones (int16 on a CPU) as many as take this long.
+TIMED_RUNS, TIMED_SECONDS = 20, 2.0
+
 # Tensor names of export.py: block2a_expand_conv, block2a_dwconv, block2a_sigmoid,
 # block2a_se_gate, block2a_project_conv, block2a_add, stem_conv, top_activation, …
 _BLOCK = re.compile(r"(block\d+[a-z]+)_(?:(expand|se|project|add)_?)?")
@@ -97,6 +105,36 @@ class Segment:
         return frozenset(self.costs)
 
 
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """A network with one more segment wide than before, as it is before refinement.
+
+    Attributes:
+        name: Of the segment; None for the network in int8 that the choices start from.
+        kind: ``int16`` or ``float``; of the first, too.
+        sqnr_db: Of the centred logits, against float32 (as :mod:`effnet_lite.quantize.fidelity`);
+            with layers wide in float32 also where they are going to be int16.
+        agreement: Share of the photos (0-1) with the same first class as in float32.
+        photos: Calibration photos that this was measured on.
+        bytes: Of the file, without description and labels.
+        latency: Of an inference on this host's CPU, one thread, over that of the network in
+            int8: the quickest runs of both, taken by turns.
+    """
+
+    name: str | None
+    kind: Kind
+    sqnr_db: float
+    agreement: float
+    photos: int
+    bytes: int
+    latency: float
+
+    def to_json(self) -> dict[str, Any]:
+        """An entry of ``wide`` in ``convert --json``."""
+        record: dict[str, Any] = finite(dataclasses.asdict(self))
+        return record
+
+
 def widen(
     quantized: Graph,
     float_graph: Graph,
@@ -105,7 +143,7 @@ def widen(
     preprocessing: Preprocessing,
     kind: Kind,
     progress: Progress | None = None,
-) -> Graph:
+) -> tuple[Graph, tuple[Cost, ...]]:
     """Keep the layers wide that int8 costs most.
 
     Args:
@@ -119,15 +157,24 @@ def widen(
 
     Returns:
         The graph with the chosen layers wide, in which every operator but conversions still
-        writes the tensor of the same index; ``quantized`` itself where nothing needs it.
+        writes the tensor of the same index; ``quantized`` itself where nothing needs it. And
+        what it costs: the network in int8, then with one more segment wide each time.
     """
     candidates = segments(float_graph)
     whole = [segment for segment in candidates if segment.parent is None]
     work = len(whole) * sum(sum(segment.costs.values()) for segment in whole)
     count = max(MIN_PHOTOS, min(MAX_PHOTOS, int(WORK / work)))
     judge = _Judge(quantized, float_graph, ranges, itertools.islice(photos, count), preprocessing)
-    wide = choose(candidates, judge.noise, progress)
-    return keep_wide(quantized, ranges, wide, kind) if wide else quantized
+    chosen = choose(candidates, judge.noise, progress)
+    result, costs = quantized, [judge.cost(quantized, None, kind, frozenset())]
+    wide: frozenset[int] = frozenset()
+    for number, segment in enumerate(chosen, start=1):
+        wide |= segment.outputs
+        result = keep_wide(quantized, ranges, wide, kind)
+        costs.append(judge.cost(result, segment.name, kind, wide))
+        if progress:
+            progress(number, len(chosen), "measuring what wide layers cost")
+    return result, tuple(costs)
 
 
 def wide_layers(graph: Graph) -> tuple[str, ...]:
@@ -171,8 +218,8 @@ def choose(
     candidates: Sequence[Segment],
     noise: Callable[[frozenset[int]], float],
     progress: Progress | None = None,
-) -> frozenset[int]:
-    """The tensors to keep wide, one segment after the other.
+) -> tuple[Segment, ...]:
+    """What to keep wide, one segment after the other; a later one may hold an earlier one.
 
     Args:
         candidates: What may be kept wide.
@@ -198,6 +245,7 @@ class _Choice:
     ) -> None:
         self._noise, self._progress = noise, progress
         self._wide: frozenset[int] = frozenset()
+        self._chosen: list[Segment] = []
         self._now = noise(self._wide)
         self._relief: dict[Segment, float] = {}  # how much noise each took away, last time
         if self._now <= TARGET:
@@ -207,14 +255,15 @@ class _Choice:
         useful = {segment.name for segment in whole if self._gain(segment) >= MIN_GAIN_DB}
         self._measure([segment for segment in candidates if segment.parent in useful])
 
-    def run(self) -> frozenset[int]:
+    def run(self) -> tuple[Segment, ...]:
         while self._now > TARGET:
             best = self._best()
             if best is None:
                 break
             self._wide |= best.outputs
+            self._chosen.append(best)
             self._now -= self._relief.pop(best)
-        return self._wide
+        return tuple(self._chosen)
 
     def _best(self) -> Segment | None:
         best: Segment | None = None
@@ -332,7 +381,7 @@ class _Widener:
 
 
 class _Judge:
-    """The error that the logits of a graph have, with some of its layers wide."""
+    """What a graph is like with some of its layers wide."""
 
     def __init__(
         self,
@@ -349,15 +398,48 @@ class _Judge:
         self.wanted = _centred([runner.run(preprocessing.normalize(p)[np.newaxis]) for p in pixels])
         encode = input_encoder(quantized, preprocessing)
         self.inputs = [encode(p) for p in pixels]
+        self._narrow = to_flatbuffer(quantized)
 
     def noise(self, wide: frozenset[int]) -> float:
-        """Σ(f - q)² / Σf², kept wide as float: int16's own error is next to nothing."""
+        """Σ(f - q)² / Σf² of the centred logits."""
+        return self._noise(self._logits(wide))
+
+    def cost(self, graph: Graph, name: str | None, kind: Kind, wide: frozenset[int]) -> Cost:
+        """Of ``graph``, which has these tensors wide."""
+        model, logits = to_flatbuffer(graph), self._logits(wide)
+        noise, same = self._noise(logits), logits.argmax(1) == self.wanted.argmax(1)
+        return Cost(
+            name=name,
+            kind=kind,
+            sqnr_db=-10 * math.log10(noise) if noise else math.inf,
+            agreement=float(same.mean()),
+            photos=len(self.inputs),
+            bytes=len(model),
+            latency=self._latency(model) if wide else 1.0,
+        )
+
+    def _logits(self, wide: frozenset[int]) -> Logits:
+        """Of all photos, kept wide as float: int16's own error is next to nothing."""
         graph = keep_wide(self.quantized, self.ranges, wide, "float")
         runner = Runner(to_flatbuffer(graph))
-        found = _centred([runner.outputs[0].dequantize(runner.run(value)) for value in self.inputs])
+        return _centred([runner.outputs[0].dequantize(runner.run(value)) for value in self.inputs])
+
+    def _noise(self, logits: Logits) -> float:
         signal = float(np.square(self.wanted).sum())
         # One class, whose centred logit is always 0, cannot be wrong.
-        return float(np.square(found - self.wanted).sum()) / signal if signal else 0.0
+        return float(np.square(logits - self.wanted).sum()) / signal if signal else 0.0
+
+    def _latency(self, model: bytes) -> float:
+        runners = [Runner(data, threads=1) for data in (self._narrow, model)]
+        for runner in runners:
+            runner.run(self.inputs[0])  # the first inference allocates
+        times: list[list[float]] = [[], []]
+        while len(times[0]) < TIMED_RUNS and sum(map(sum, times)) < TIMED_SECONDS:
+            for runner, taken in zip(runners, times, strict=True):
+                start = time.perf_counter()
+                runner.invoke()
+                taken.append(time.perf_counter() - start)
+        return min(times[1]) / min(times[0])
 
 
 def _centred(logits: Sequence[npt.NDArray[np.float32]]) -> Logits:

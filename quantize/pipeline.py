@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from effnet_lite.lite.keras import import_tensorflow
 from effnet_lite.lite.preprocessing import Preprocessing
 from effnet_lite.progress import Progress
@@ -12,7 +14,7 @@ from effnet_lite.quantize.calibration import Range, Ranges, logits_of, run_activ
 from effnet_lite.quantize.calibration_set import CalibrationSet
 from effnet_lite.quantize.equalization import equalize
 from effnet_lite.quantize.graph import WEIGHTED, Graph
-from effnet_lite.quantize.mixed import widen
+from effnet_lite.quantize.mixed import Cost, widen
 from effnet_lite.quantize.quantizer import quantize, with_constants_of
 from effnet_lite.quantize.ranges import choose_ranges
 from effnet_lite.quantize.recipe import Recipe
@@ -34,6 +36,21 @@ _WITH_GAINS = frozenset({"rotate", "balance"})
 INT16_PHOTOS = 20
 
 
+class Outcome(NamedTuple):
+    """What a recipe made.
+
+    Attributes:
+        floats: The float graph that the integers stand for: of the function of the given one,
+            rescaled by the stages.
+        integers: The quantized graph, its input and output of the activation type.
+        wide: What the stages ``int16`` and ``float`` cost, none without them.
+    """
+
+    floats: Graph
+    integers: Graph
+    wide: tuple[Cost, ...] = ()
+
+
 def run_recipe(
     recipe: Recipe,
     graph: Graph,
@@ -41,7 +58,7 @@ def run_recipe(
     preprocessing: Preprocessing,
     progress: Progress | None = None,
     seed: int = 0,
-) -> Graph:
+) -> Outcome:
     """Calibrate, quantize, and apply the recipe's stages.
 
     Args:
@@ -52,29 +69,9 @@ def run_recipe(
         progress: Called as the work goes on.
         seed: Of what stages sample.
 
-    Returns:
-        The quantized graph, its input and output of the activation type.
-
     Raises:
         MissingDependencyError: A stage needs TensorFlow, and it is not installed.
         ConversionError: The network cannot be quantized.
-    """
-    return run_stages(recipe, graph, images, preprocessing, progress, seed)[1]
-
-
-def run_stages(
-    recipe: Recipe,
-    graph: Graph,
-    images: CalibrationSet,
-    preprocessing: Preprocessing,
-    progress: Progress | None = None,
-    seed: int = 0,
-) -> tuple[Graph, Graph]:
-    """As :func:`run_recipe`; also the float graph as the stages rescaled it.
-
-    Returns:
-        The float graph that the integers stand for, of the function of ``graph``, and the
-        quantized one.
     """
     if _WITH_GAINS.intersection(recipe.stages):
         import_tensorflow()  # rather fail now than after the calibration
@@ -107,10 +104,11 @@ def run_stages(
     itself = wide and any(op.kind == "LOGISTIC" for op in graph.ops)
     dense = "dense" in recipe.stages
     quantized = quantize(graph, ranges, preprocessing, "int16" if itself else "int8", dense)
+    costs: tuple[Cost, ...] = ()
     for kind in recipe.wide:
         # Before rounding and bias correction, which make up for what int8 does to a layer.
         photos = images.pixels(preprocessing)
-        quantized = widen(quantized, graph, ranges, photos, preprocessing, kind, progress)
+        quantized, costs = widen(quantized, graph, ranges, photos, preprocessing, kind, progress)
     if {"round", "bias"}.intersection(recipe.stages):
         wanted = min(images.count, INT16_PHOTOS) if itself else images.count
         count = affordable_photos(quantized, wanted)
@@ -122,7 +120,7 @@ def run_stages(
     if wide and not itself:
         target = quantize(graph, ranges, preprocessing, "int16", dense)
         quantized = with_constants_of(quantized, target)
-    return graph, quantized
+    return Outcome(graph, quantized, costs)
 
 
 def _margin_of_logits(graph: Graph, ranges: Ranges) -> None:

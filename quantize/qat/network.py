@@ -130,7 +130,7 @@ def quantize_aware(floats: Graph, integers: Graph) -> QatModel:
     A fused ReLU6 must end within its output's range, as :mod:`effnet_lite.quantize.ranges` has it.
 
     Args:
-        floats, integers: Of one network, from :func:`effnet_lite.quantize.pipeline.run_stages`
+        floats, integers: Of one network, from :func:`effnet_lite.quantize.pipeline.run_recipe`
             with int8 activations.
 
     Raises:

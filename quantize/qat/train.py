@@ -25,7 +25,7 @@ from effnet_lite.quantize.fidelity import Fidelity, measure
 from effnet_lite.quantize.graph import Graph
 from effnet_lite.quantize.job import Job, calibration_facts, labels_for
 from effnet_lite.quantize.options import DEFAULT_IO, check_options, recipe_for
-from effnet_lite.quantize.pipeline import run_stages
+from effnet_lite.quantize.pipeline import run_recipe
 from effnet_lite.quantize.qat.loop import Checkpoint, Schedule, Trainer
 from effnet_lite.quantize.qat.network import QatModel, quantize_aware
 from effnet_lite.quantize.qat.objective import Objective
@@ -168,7 +168,7 @@ def train_qat(
     split = split_photos(data, validation, names, unlabelled, schedule.seed)
     job = Job(row, loaded, preprocessing_for(row), PRECISION, head, schedule.seed)
     images = split.calibration(calibration_count, schedule.seed)
-    floats, integers = run_stages(
+    floats, integers, _ = run_recipe(
         asked, job.graph, images, job.preprocessing, progress, schedule.seed
     )
     model = quantize_aware(floats, integers)

@@ -6,6 +6,7 @@ import pytest
 from small_variants import LITE
 
 from effnet_lite.lite.variants import VARIANTS
+from effnet_lite.quantize import mixed
 
 
 def document(answer):
@@ -60,6 +61,28 @@ def test_convert_precision_flags(cli, photos, tmp_path, flag):
     names = {"fp32": "float32", "fp16": "float16"}
     assert found["precision"] == names.get(flag, flag)
     assert found["fidelity"] is None
+
+
+def test_convert_says_what_wide_layers_cost(cli, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(mixed, "TARGET", 0)  # whatever gains anything
+    arguments = convert(tmp_path / "a.tflite", photos, "--no-check", "--overwrite")
+    arguments = ["fast+float" if word == "fast" else word for word in arguments]
+    lines = cli(*arguments).out.splitlines()
+    start = lines.index(
+        "kept in float, on 5 calibration photos before rounding and bias correction; latency as "
+        "a ratio, on this host's CPU:"
+    )
+    assert lines[start + 1].split() == ["SQNR", "dB", "agreement", "bytes", "latency"]
+    assert lines[start + 2].startswith("  all in int8 ")
+    assert lines[start + 2].endswith(" 1.00")
+    found = document(cli(*arguments, "--json"))["wide"]
+    assert found[0]["name"] is None
+    assert found[-1]["sqnr_db"] > found[0]["sqnr_db"]
+    for line, cost in zip(lines[start + 2 :], found, strict=False):
+        assert f"{cost['bytes']:,}" in line.split()
+    assert lines[start + 2 + len(found)].startswith("wrote ")
+    monkeypatch.setattr(mixed, "TARGET", 1e9)
+    assert "no layer is kept in float: int8 alone stands at" in cli(*arguments).out
 
 
 def test_convert_names_the_output(cli, photos, tmp_path, monkeypatch):

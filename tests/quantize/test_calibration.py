@@ -216,7 +216,7 @@ def quantized(variant: str, name: str) -> Graph:
     row = get_variant(variant)
     graph = export(architecture(row, 10), random_weights(row, 10).tensors)
     images = CalibrationSet(None, 3, PhotoSet("synthetic", ()), (), seed=0)
-    return run_recipe(get_recipe(name), graph, images, preprocessing_for(row))
+    return run_recipe(get_recipe(name), graph, images, preprocessing_for(row)).integers
 
 
 @pytest.mark.parametrize("variant", [LITE, B])

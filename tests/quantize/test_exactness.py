@@ -59,7 +59,7 @@ def decide(photos):
     @functools.cache
     def make(variant, recipe):
         graph = float_graph(variant)
-        return run_recipe(get_recipe(recipe), graph, images, preprocessing_of(variant))
+        return run_recipe(get_recipe(recipe), graph, images, preprocessing_of(variant)).integers
 
     return make
 
@@ -320,9 +320,9 @@ def converting(photos, weights_file, tmp_path_factory):
         caught = []
 
         def catch(*arguments, **options):
-            graph = run_recipe(*arguments, **options)
-            caught.append(copy.deepcopy(graph))  # before anybody can change it
-            return graph
+            outcome = run_recipe(*arguments, **options)
+            caught.append(copy.deepcopy(outcome.integers))  # before anybody can change it
+            return outcome
 
         path = folder / f"{variant}-{precision}-{recipe}.tflite"
         with pytest.MonkeyPatch.context() as patch:
@@ -566,7 +566,7 @@ def lite0(lite_weights, sample_photos):
     weights = load_weights(lite_weights("lite0"), row)
     graph = export(architecture(row, weights.classes), weights.tensors)
     images = choose("samples", PHOTOS)
-    quantized = run_recipe(get_recipe(FAST), graph, images, preprocessing)
+    quantized = run_recipe(get_recipe(FAST), graph, images, preprocessing).integers
     return quantized, preprocessing.pixels(images.check.paths[0]), preprocessing
 
 

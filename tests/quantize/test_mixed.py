@@ -214,6 +214,11 @@ def noise_of(*parts):
     return lambda wide: sum(part for number, part in enumerate(parts) if number not in wide)
 
 
+def chosen(*arguments):
+    """The names, in order."""
+    return [segment.name for segment in choose(*arguments)]
+
+
 def test_what_is_good_enough_is_measured_once():
     calls = []
 
@@ -221,24 +226,24 @@ def test_what_is_good_enough_is_measured_once():
         calls.append(wide)
         return mixed.TARGET
 
-    assert choose(candidates(a=1.0, b=1.0), noise) == frozenset()
+    assert choose(candidates(a=1.0, b=1.0), noise) == ()
     assert calls == [frozenset()]
 
 
 def test_the_greatest_gain_for_its_cost_comes_first():
     # Without a: 10·log10(1/0.4) = 4.0 dB for 10; without b: 1.5 dB for 1.
     target = mixed.TARGET
-    found = choose(candidates(a=10.0, b=1.0), noise_of(1.2 * target, 0.5 * target))
-    assert found == {0, 1}
-    assert choose(candidates(a=10.0, b=1.0), noise_of(0.9 * target, 0.5 * target)) == {1}
-    assert choose(candidates(a=1.0, b=1.0), noise_of(0.9 * target, 0.5 * target)) == {0}
+    costly, equal = candidates(a=10.0, b=1.0), candidates(a=1.0, b=1.0)
+    assert chosen(costly, noise_of(1.2 * target, 0.5 * target)) == ["b", "a"]
+    assert chosen(costly, noise_of(0.9 * target, 0.5 * target)) == ["b"]
+    assert chosen(equal, noise_of(0.9 * target, 0.5 * target)) == ["a"]
 
 
 def test_gains_below_the_least_are_left():
     # With b wide a is 0.02 of 0.52: 0.17 dB. The third part nothing takes away.
-    assert choose(candidates(a=1.0, b=1.0), noise_of(0.02, 0.48, 0.5)) == {1}
+    assert chosen(candidates(a=1.0, b=1.0), noise_of(0.02, 0.48, 0.5)) == ["b"]
     many = [1.0] * 50  # 0.09 dB each
-    assert choose(candidates(**{f"s{n}": 1.0 for n in range(50)}), noise_of(*many)) == frozenset()
+    assert chosen(candidates(**{f"s{n}": 1.0 for n in range(50)}), noise_of(*many)) == []
 
 
 def test_what_needs_its_neighbour_is_measured_again():
@@ -246,7 +251,7 @@ def test_what_needs_its_neighbour_is_measured_again():
     def noise(wide):
         return {0: 1.0, 1: 0.5, 2: 0.95, 3: 0.02}[(0 in wide) + 2 * (1 in wide)]
 
-    assert choose(candidates(a=1.0, b=1.0), noise) == {0, 1}
+    assert sorted(chosen(candidates(a=1.0, b=1.0), noise)) == ["a", "b"]
 
 
 def test_parts_are_measured_where_the_whole_gains():
@@ -260,7 +265,7 @@ def test_parts_are_measured_where_the_whole_gains():
     other = Segment("y", {2: 1.0, 3: 1.0})
     parts = [Segment("x_a", {0: 1.0}, "x"), Segment("x_b", {1: 9.0}, "x")]
     parts += [Segment("y_a", {2: 1.0}, "y")]
-    assert choose([block, other, *parts], noise) == {0}
+    assert chosen([block, other, *parts], noise) == ["x_a"]
     assert frozenset({2}) not in calls
 
 
@@ -281,29 +286,59 @@ def test_the_bad_layer_is_found(name, kind, monkeypatch):
     assert judge(quantized) < good - 2
     # As good as without the broken ranges is good enough.
     monkeypatch.setattr(mixed, "TARGET", 10 ** (-(good - 0.3) / 10))
-    result = widen(quantized, graph, ranges, PHOTOS, preprocessing, kind)
+    result, costs = widen(quantized, graph, ranges, PHOTOS, preprocessing, kind)
     assert set(wide_layers(result)) <= {graph.tensors[t].name for t in bad.outputs}
     # Most of what was lost is back. Not all to the decibel: random weights answer to one step
     # more or less, which int16 rounds otherwise than float.
     assert judge(result) > (judge(quantized) + good) / 2
+    # What it is said to cost is what it costs.
+    assert [cost.name for cost in costs[:1]] == [None]
+    assert {cost.kind for cost in costs} == {kind}
+    assert {cost.photos for cost in costs} == {len(PHOTOS)}
+    parts = frozenset().union(*(segment(graph, cost.name).outputs for cost in costs[1:]))
+    assert set(wide_layers(result)) == {graph.tensors[tensor].name for tensor in parts}
+    assert [cost.bytes for cost in costs[:: len(costs) - 1]] == [
+        len(to_flatbuffer(found)) for found in (quantized, result)
+    ]
+    assert costs[0].sqnr_db == pytest.approx(judge(quantized), abs=1e-3)
+    as_float = keep_wide(quantized, ranges, parts, "float")
+    assert costs[-1].sqnr_db == pytest.approx(judge(as_float), abs=1e-3)
+    assert [cost.agreement for cost in costs[:: len(costs) - 1]] == [
+        agreement(found) for found in (quantized, as_float)
+    ]
+    assert costs[0].latency == 1
+    assert all(0 < cost.latency < math.inf for cost in costs)
 
 
 def judge(graph):
     """SQNR of the logits in dB."""
+    return sqnr(*logits_of_both(graph))
+
+
+def agreement(graph):
+    """Share of the photos of the same class."""
+    wanted, found = logits_of_both(graph)
+    return (wanted.argmax(1) == found.argmax(1)).mean()
+
+
+def logits_of_both(graph):
+    """Centred, of the float network and of this one, which may end in a conversion."""
     float_graph, _, preprocessing = network(B)
     logits = [float_graph.ops[-1].inputs[0]]
     runner = Runner(to_flatbuffer(float_graph.with_outputs(logits)), threads=1)
     wanted = np.concatenate([runner.run(preprocessing.normalize(p)[None]) for p in PHOTOS])
-    found = outputs(graph.with_outputs([graph.ops[-1].inputs[0]]))
-    wanted, found = (value - value.mean(1, keepdims=True) for value in (wanted, found))
-    return sqnr(wanted, found)
+    softmax = next(op for op in graph.ops if op.kind == "SOFTMAX")
+    found = outputs(graph.with_outputs([softmax.inputs[0]]))
+    return [value - value.mean(1, keepdims=True) for value in (wanted, found)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_where_nothing_needs_it_the_graph_is_returned_as_it_is(kind, monkeypatch):
     graph, ranges, preprocessing = network(LITE)
     monkeypatch.setattr(mixed, "TARGET", 1.0)
-    assert widen(int8(LITE), graph, ranges, PHOTOS, preprocessing, kind) is int8(LITE)
+    result, costs = widen(int8(LITE), graph, ranges, PHOTOS, preprocessing, kind)
+    assert result is int8(LITE)
+    assert [cost.name for cost in costs] == [None]
 
 
 def test_one_class_has_no_error():
@@ -313,7 +348,10 @@ def test_one_class_has_no_error():
     activations = run_activations(graph, PHOTOS, preprocessing)
     ranges = min_max(graph, collect(graph, activations))
     quantized = quantize(graph, ranges, preprocessing)
-    assert widen(quantized, graph, ranges, PHOTOS, preprocessing, "float") is quantized
+    result, (cost,) = widen(quantized, graph, ranges, PHOTOS, preprocessing, "float")
+    assert result is quantized
+    assert (cost.sqnr_db, cost.agreement) == (math.inf, 1)
+    assert cost.to_json()["sqnr_db"] is None
 
 
 def test_a_walk_takes_weights_that_are_widened_on_loading():

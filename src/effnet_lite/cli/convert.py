@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from effnet_lite.cli.output import Bar, json_option, megabytes, print_json
+from effnet_lite.cli.output import Bar, json_option, megabytes, print_json, table
 from effnet_lite.errors import FidelityError, UsageError
 
 if TYPE_CHECKING:
     from effnet_lite.quantize.convert import ConversionResult
     from effnet_lite.quantize.fidelity import Fidelity
     from effnet_lite.quantize.ladder import Rung
+    from effnet_lite.quantize.mixed import Cost
 
 _FLAGS = {
     "fp32": "float32",
@@ -113,6 +115,8 @@ def _print(result: ConversionResult) -> None:
     click.echo(f"{result.variant} {result.precision}{recipe}, weights {result.weights}")
     if result.calibration:
         click.echo("calibrated on " + calibration_text(**result.calibration))
+    if result.wide:
+        click.echo(_wide_lines(result.wide))
     if result.fidelity:
         click.echo(fidelity_lines(result.fidelity))
     for rung in result.ladder[-1:]:
@@ -126,6 +130,28 @@ def _print(result: ConversionResult) -> None:
         f"  effnet-lite classify {result.output} PHOTO.jpg\n"
         f"  effnet-lite benchmark {result.output}\n"
         f"  effnet-lite {follow}"
+    )
+
+
+def _wide_lines(costs: Sequence[Cost]) -> str:
+    """What keeping layers wide costs, a line for each choice."""
+    narrow, *choices = costs
+    if not choices:
+        return f"no layer is kept in {narrow.kind}: int8 alone stands at {narrow.sqnr_db:.1f} dB"
+    rows = [
+        [
+            f"  + {cost.name}" if cost.name else "  all in int8",
+            f"{cost.sqnr_db:.1f}",
+            f"{cost.agreement:.1%}",
+            f"{cost.bytes:,}",
+            f"{cost.latency:.2f}",
+        ]
+        for cost in costs
+    ]
+    return (
+        f"kept in {narrow.kind}, on {narrow.photos} calibration photos before rounding and bias "
+        "correction; latency as a ratio, on this host's CPU:\n"
+        + table(["", "SQNR dB", "agreement", "bytes", "latency"], rows)
     )
 
 

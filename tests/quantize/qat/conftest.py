@@ -13,7 +13,7 @@ from small_variants import LITE
 
 from effnet_lite.lite.variants import get_variant
 from effnet_lite.lite.weights import save_checkpoint
-from effnet_lite.quantize.pipeline import run_stages
+from effnet_lite.quantize.pipeline import run_recipe
 from effnet_lite.quantize.qat.network import quantize_aware
 from effnet_lite.quantize.recipe import get_recipe
 
@@ -31,7 +31,7 @@ class Quantized:
         self.preprocessing = network.preprocessing
         self.pixels = network.pixels
         self.images = network.normalised()
-        self.floats, self.integers = run_stages(
+        self.floats, self.integers, _ = run_recipe(
             recipe, network.graph, network.images, self.preprocessing
         )
 

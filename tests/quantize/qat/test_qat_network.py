@@ -15,7 +15,7 @@ from effnet_lite.quantize.calibration import logits_of
 from effnet_lite.quantize.differentiable import forward
 from effnet_lite.quantize.fidelity import decibel
 from effnet_lite.quantize.graph import WEIGHTED
-from effnet_lite.quantize.pipeline import run_stages
+from effnet_lite.quantize.pipeline import run_recipe
 from effnet_lite.quantize.qat.network import BIAS_UNIT, PREFIX, quantize_aware
 from effnet_lite.quantize.qat.quantizers import kernel_name
 from effnet_lite.quantize.quantizer import with_io
@@ -221,7 +221,7 @@ def _likeness(found, wanted):
 
 def test_what_is_not_int8_is_refused(photos):
     network = MildNetwork(LITE, photos, 4)
-    graphs = run_stages(
+    *graphs, _ = run_recipe(
         get_recipe("w8a16-minmax"), network.graph, network.images, network.preprocessing
     )
     with pytest.raises(ConversionError, match="stem_conv is int16; use a w8a8 recipe without"):
