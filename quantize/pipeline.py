@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from effnet_lite.lite.keras import import_tensorflow
 from effnet_lite.lite.preprocessing import Preprocessing
-from effnet_lite.progress import Progress
+from effnet_lite.progress import Progress, Whole
 from effnet_lite.quantize.additions import share_scales
 from effnet_lite.quantize.balance import balance, weighed
 from effnet_lite.quantize.bias_correction import activated, correct
@@ -17,7 +17,7 @@ from effnet_lite.quantize.graph import WEIGHTED, Graph
 from effnet_lite.quantize.mixed import Cost, widen
 from effnet_lite.quantize.quantizer import quantize, with_constants_of
 from effnet_lite.quantize.ranges import choose_ranges
-from effnet_lite.quantize.recipe import Recipe
+from effnet_lite.quantize.recipe import WIDE, Recipe
 from effnet_lite.quantize.rotation import rotatable_tensors, rotate
 from effnet_lite.quantize.rounding import round_weights
 from effnet_lite.quantize.sensitivity import Gains, error_gains
@@ -32,6 +32,32 @@ LOGITS_MARGIN = 1.1
 LOGITS_LOW = 0.9
 # Stages that go by what an error does to the logits.
 _WITH_GAINS = frozenset({"rotate", "balance"})
+# Seconds that each stretch takes on two quiet cores: Lite0, for B ranges and wide layers B0, 100
+# photos. Other networks take longer, but about as much longer everywhere.
+_SECONDS = {
+    "calibrating": 4.0,
+    "measuring the first layer": 2.0,
+    "measuring sensitivity": 8.0,
+    "rotating streams": 40.0,
+    "averaging ranges": 4.0,
+    "counting values": 15.0,
+    "choosing ranges": 5.0,
+    "measuring what int8 costs": 40.0,
+    "measuring what wide layers cost": 5.0,
+    "refining layers": 27.0,
+}
+# What a stretch is there for, stages or ranges; all others always are.
+_NEEDED_BY = {
+    "measuring the first layer": {"stem"},
+    "measuring sensitivity": _WITH_GAINS,
+    "rotating streams": {"rotate"},
+    "averaging ranges": {"average"},
+    "counting values": {"mse"},
+    "choosing ranges": {"mse"},
+    "measuring what int8 costs": set(WIDE),
+    "measuring what wide layers cost": set(WIDE),
+    "refining layers": {"round", "bias"},
+}
 # Photos that refine a network with int16 activations: a minute for B0.
 INT16_PHOTOS = 20
 
@@ -66,7 +92,7 @@ def run_recipe(
         graph: Float32, from :func:`effnet_lite.quantize.export.export`.
         images: The images to calibrate on.
         preprocessing: Of the network.
-        progress: Called as the work goes on.
+        progress: Called as the work goes on, as one whole of ``progress.PARTS`` parts.
         seed: Of what stages sample.
 
     Raises:
@@ -75,6 +101,7 @@ def run_recipe(
     """
     if _WITH_GAINS.intersection(recipe.stages):
         import_tensorflow()  # rather fail now than after the calibration
+    progress = Whole(progress, expected(recipe)) if progress else None
     activations = run_activations(graph, images.pixels(preprocessing), preprocessing)
     statistics = collect(graph, activations, progress, images.count)
     if "stem" in recipe.stages:
@@ -121,6 +148,16 @@ def run_recipe(
         target = quantize(graph, ranges, preprocessing, "int16", dense)
         quantized = with_constants_of(quantized, target)
     return Outcome(graph, quantized, costs)
+
+
+def expected(recipe: Recipe) -> dict[str, float]:
+    """How long each stretch of a recipe takes, by its label, in order; only ratios matter."""
+    parts = {recipe.ranges, *recipe.stages}
+    return {
+        label: seconds
+        for label, seconds in _SECONDS.items()
+        if label not in _NEEDED_BY or parts.intersection(_NEEDED_BY[label])
+    }
 
 
 def _margin_of_logits(graph: Graph, ranges: Ranges) -> None:

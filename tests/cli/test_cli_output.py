@@ -63,6 +63,40 @@ def test_the_bar_draws_itself_on_a_terminal():
     assert text.endswith("\r\033[K")  # the line is left clean
 
 
+@pytest.fixture
+def drawn(monkeypatch):
+    """``drawn((seconds, done, total, label), …)``: each picture that the bar draws."""
+
+    def draw(*calls):
+        times = (1000 + seconds for seconds, *_ in calls)
+        monkeypatch.setattr("time.monotonic", lambda: next(times))
+        with contextlib.redirect_stderr(Terminal()) as stream:
+            bar = Bar()
+            for _, *call in calls:
+                bar(*call)
+        return stream.getvalue().split("\r\033[K")[1:]
+
+    return draw
+
+
+def test_the_time_left_is_that_of_the_whole(drawn):
+    calls = [(0, 100, 1000, "a"), (2, 200, 1000, "a"), (4, 300, 1000, "b"), (5, 1000, 1000, "b")]
+    ends = [picture.partition("]")[2].split("%")[1] for picture in drawn(*calls)]
+    assert ends == ["", "  16 s left", "  14 s left", ""]
+
+
+@pytest.mark.parametrize("following", [(1, 10), (6, 12), (10, 10)])
+def test_another_stretch_starts_anew(drawn, following):
+    calls = [(0, 1, 10, "a"), (8, 5, 10, "a"), (9, 10, 10, "a"), (50, *following, "b")]
+    assert drawn(*calls)[1].endswith("10 s left")
+    assert not drawn(*calls)[3].endswith("left")
+
+
+def test_the_bar_is_drawn_ten_times_a_second(drawn):
+    calls = [(number / 100, number, 100, "a") for number in range(1, 101)]
+    assert 9 <= len(drawn(*calls)) <= 12
+
+
 def test_the_bar_is_cleared_when_the_work_fails():
     stream = Terminal()
     with (

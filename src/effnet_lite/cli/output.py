@@ -43,6 +43,8 @@ class Bar:
     def __init__(self) -> None:
         self._visible = sys.stderr.isatty()
         self._label = ""
+        self._total: int | None = None
+        self._done = self._first = 0
         self._start = self._drawn = 0.0
 
     def __enter__(self) -> Bar:
@@ -56,16 +58,20 @@ class Bar:
         if not self._visible:
             return
         now = time.monotonic()
-        if label != self._label:
-            self._label, self._start = label, now
-        elif now - self._drawn < 0.1 and done != total:
+        # The stretches of a whole have their own labels, and go on where the last one ended.
+        goes_on = total == self._total and self._first <= self._done <= done and self._label
+        if not goes_on or self._done == total:
+            self._start, self._first, self._total = now, done, total
+        elif label == self._label and now - self._drawn < 0.1 and done != total:
+            self._done = done
             return
-        self._drawn = now
+        self._drawn, self._done, self._label = now, done, label
         if total:
             filled = BAR_WIDTH * done // total
-            left = (now - self._start) / done * (total - done) if done else 0
             text = f"[{'#' * filled}{'.' * (BAR_WIDTH - filled)}] {100 * done // total:3} %"
-            text += f"  {left:.0f} s left" if done < total else ""
+            if self._first < done < total:
+                left = (now - self._start) / (done - self._first) * (total - done)
+                text += f"  {left:.0f} s left"
         else:
             text = f"{done:,}"
         click.echo(f"\r\033[K{label:<22} {text}", nl=False, err=True)
