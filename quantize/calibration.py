@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -61,15 +62,48 @@ def logits_of(graph: Graph) -> int:
     return last.inputs[0] if last.kind == "SOFTMAX" else last.output
 
 
+class Outputs(Sequence[npt.NDArray[np.float32]]):
+    """What operators computed of one image, read when asked for and gone with the next image.
+
+    The interpreter has them all; a copy of them all would be as much again, 3.8 GB for B7.
+    """
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner: Runner | None = runner
+        self._count = len(runner.outputs)
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, number: int) -> npt.NDArray[np.float32]: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[npt.NDArray[np.float32]]: ...
+    def __getitem__(
+        self, number: int | slice
+    ) -> npt.NDArray[np.float32] | list[npt.NDArray[np.float32]]:
+        """A copy of an operator's output, or of several."""
+        if isinstance(number, slice):
+            return [self[each] for each in range(*number.indices(self._count))]
+        if self._runner is None:
+            raise RuntimeError("expected to be read before the next image runs, found it late")
+        return self._runner.output(range(self._count)[number])
+
+    def close(self) -> None:
+        """Let nobody read what may be another image's."""
+        self._runner = None
+
+
 def run_activations(
     graph: Graph, photos: Iterable[Pixels], preprocessing: Preprocessing
-) -> Iterator[list[npt.NDArray[np.float32]]]:
+) -> Iterator[Outputs]:
     """Every operator's output for each photo, in execution order."""
     # All activations as outputs, rather than the runtime's "preserve all tensors" switch:
     # that one turns XNNPACK off and is several times slower.
     runner = Runner(to_flatbuffer(graph.with_outputs(graph.activations())))
-    count = len(runner.outputs)
     for pixels in photos:
         runner.set_input(preprocessing.normalize(pixels)[np.newaxis])
         runner.invoke()
-        yield [runner.output(number) for number in range(count)]
+        found = Outputs(runner)
+        yield found
+        found.close()

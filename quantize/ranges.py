@@ -37,7 +37,7 @@ and at -5.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -77,7 +77,7 @@ def choose_ranges(
     recipe: Recipe,
     graph: Graph,
     statistics: Statistics,
-    activations: Iterable[list[Array]],
+    activations: Iterable[Sequence[Array]],
     progress: Progress | None = None,
     total: int | None = None,
 ) -> Ranges:
@@ -119,7 +119,7 @@ def _clip_below_swish(graph: Graph, ranges: Ranges) -> None:
 
 def _averages(
     graph: Graph,
-    activations: Iterable[list[Array]],
+    activations: Iterable[Sequence[Array]],
     progress: Progress | None,
     total: int | None,
 ) -> Ranges:
@@ -138,7 +138,7 @@ def _averages(
 def _least_errors(
     graph: Graph,
     widest: Ranges,
-    activations: Iterable[list[Array]],
+    activations: Iterable[Sequence[Array]],
     progress: Progress | None,
     total: int | None,
 ) -> Ranges:

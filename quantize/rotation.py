@@ -35,6 +35,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -173,7 +174,7 @@ def _sample(
     part = graph.with_outputs(tensors)
     order = part.activations()
 
-    def flat(values: list[Table]) -> dict[int, Table]:
+    def flat(values: Sequence[Table]) -> dict[int, Table]:
         found = dict(zip(order, values, strict=True))
         return {t: found[t].reshape(-1, found[t].shape[-1]) for t in tensors}
 

@@ -15,6 +15,8 @@ so that one backward pass a probe gives it for all activations at once.
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Collection, Iterator
 
 import numpy as np
@@ -26,12 +28,14 @@ from effnet_lite.progress import Progress
 from effnet_lite.quantize.calibration import logits_of
 from effnet_lite.quantize.calibration_set import CalibrationSet
 from effnet_lite.quantize.differentiable import forward
-from effnet_lite.quantize.graph import Graph
+from effnet_lite.quantize.graph import Graph, Op
 from effnet_lite.quantize.statistics import Matrix, Vector
 
 PROBES = 2
-# Elements of activations in one batch: gradients keep them all at once.
+# Elements of activations in one batch.
 BATCH_ELEMENTS = 30_000_000
+# Elements of a span, which are kept at once as well. All of Lite0-4 and B0-B3 are one span.
+SPAN_ELEMENTS = 100_000_000
 # Elements over all images: a minute or two on two cores, and 100 images of Lite2.
 TOTAL_ELEMENTS = 1_500_000_000
 
@@ -65,47 +69,103 @@ def error_gains(
     Raises:
         MissingDependencyError: TensorFlow is not installed.
     """
-    tf = import_tensorflow()
     logits = logits_of(graph)
     elements = graph.elements()
     count = min(images.count, max(4, TOTAL_ELEMENTS // elements))
     batch = min(count, max(1, BATCH_ELEMENTS // elements))
-    shapes = {op.output: graph.tensors[op.output].shape[1:] for op in graph.ops
-              if tensors is None or op.output in tensors}  # fmt: skip
-
-    def squares(inputs, signs):  # type: ignore[no-untyped-def]
-        nudges = {tensor: tf.zeros((batch, *shape)) for tensor, shape in shapes.items()}
-        with tf.GradientTape() as tape:
-            tape.watch(nudges)
-            answers = forward(graph, inputs, nudges).outputs[logits]
-            centred = answers - tf.reduce_mean(answers, axis=-1, keepdims=True)
-            total = tf.reduce_sum(centred * signs)
-        # A softmax behind the logits has no part in them.
-        found = tape.gradient(total, nudges, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        flat = {t: tf.reshape(value, (-1, value.shape[-1])) for t, value in found.items()}
-        return {
-            tensor: tf.matmul(value, value, transpose_a=True)
-            if tensor in whole
-            else tf.reduce_sum(tf.square(value), 0)
-            for tensor, value in flat.items()
-        }
-
-    traced = tf.function(squares, autograph=False)
+    spans = [
+        _Span(span, whole, tensors)
+        for span in spans_of(graph.with_outputs([logits]), SPAN_ELEMENTS)
+    ]
     rng = np.random.default_rng(seed)
+    # A softmax behind the logits has no part in them.
     sums: Gains = {
-        tensor: np.zeros((shape[-1],) * (2 if tensor in whole else 1))
-        for tensor, shape in shapes.items()
+        op.output: np.zeros((graph.tensors[op.output].shape[-1],) * (1 + (op.output in whole)))
+        for op in graph.ops
+        if tensors is None or op.output in tensors
     }
     done = 0
     for inputs in _batches(images, preprocessing, count, batch):
+        given = [inputs]
+        for span in spans[:-1]:
+            given.append(span.run(given[-1]))
         for _ in range(PROBES):
             signs = rng.choice([-1.0, 1.0], (batch, graph.tensors[logits].shape[-1]))
-            for tensor, value in traced(inputs, signs.astype(np.float32)).items():
-                sums[tensor] += value.numpy()
+            # Σ v·(z - mean z) = Σ (v - mean v)·z
+            above = (signs - signs.mean(-1, keepdims=True)).astype(np.float32)
+            for span, value in zip(reversed(spans), reversed(given), strict=True):
+                above, found = span.gradients(value, above)
+                for tensor, squares in found.items():
+                    sums[tensor] += squares.numpy()
         done += batch
         if progress:
             progress(done, count - count % batch, "measuring sensitivity")
     return {tensor: value / (done * PROBES) for tensor, value in sums.items()}
+
+
+def spans_of(graph: Graph, elements: int) -> list[Graph]:
+    """Cut a graph where one tensor holds all that goes on, into spans as short as that allows.
+
+    Args:
+        graph: With one output.
+        elements: Values of activations that a span has at least, but the last.
+
+    Returns:
+        Graphs over the same tensors, each with the output of the one before as its input.
+    """
+    last_use = {tensor: number for number, op in enumerate(graph.ops) for tensor in op.inputs}
+    spans: list[Graph] = []
+    ops: list[Op] = []
+    given, alive, size = graph.inputs, set(graph.inputs), 0
+    for number, op in enumerate(graph.ops):
+        ops.append(op)
+        size += math.prod(graph.tensors[op.output].shape)
+        alive = {tensor for tensor in alive if last_use[tensor] > number} | {op.output}
+        if (len(alive) == 1 and size >= elements) or op is graph.ops[-1]:
+            spans.append(dataclasses.replace(graph, ops=ops, inputs=given, outputs=[op.output]))
+            ops, given, size = [], [op.output], 0
+    return spans
+
+
+class _Span:
+    """Forward and backward through a part of the network.
+
+    Gradients keep what the forward pass computed: span by span, with the forward pass made
+    again, that is a span's activations and not the network's (Chen et al., "Training Deep Nets
+    with Sublinear Memory Cost", arXiv 1604.06174).
+    """
+
+    def __init__(
+        self, graph: Graph, whole: Collection[int], tensors: Collection[int] | None
+    ) -> None:
+        tf = import_tensorflow()
+        (output,) = graph.outputs
+        shapes = {op.output: graph.tensors[op.output].shape[1:] for op in graph.ops
+                  if tensors is None or op.output in tensors}  # fmt: skip
+
+        def gradients(inputs, above):  # type: ignore[no-untyped-def]
+            batch = inputs.shape[0]
+            nudges = {tensor: tf.zeros((batch, *shape)) for tensor, shape in shapes.items()}
+            with tf.GradientTape() as tape:
+                tape.watch((inputs, nudges))
+                total = tf.reduce_sum(forward(graph, inputs, nudges).outputs[output] * above)
+            below, found = tape.gradient(total, (inputs, nudges))
+            flat = {t: tf.reshape(value, (-1, value.shape[-1])) for t, value in found.items()}
+            return below, {
+                tensor: tf.matmul(value, value, transpose_a=True)
+                if tensor in whole
+                else tf.reduce_sum(tf.square(value), 0)
+                for tensor, value in flat.items()
+            }
+
+        def run(inputs):  # type: ignore[no-untyped-def]
+            return forward(graph, inputs).outputs[output]
+
+        #: (images, …) of the input to those of the output.
+        self.run = tf.function(run, autograph=False)
+        #: The input, and the gradient with respect to the output, to the one with respect to
+        #: the input, and to the sums of squares or of products for each tensor.
+        self.gradients = tf.function(gradients, autograph=False)
 
 
 def _batches(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -56,7 +56,7 @@ Statistics = dict[int, ChannelStatistics]
 
 def collect(
     graph: Graph,
-    activations: Iterable[list[Array]],
+    activations: Iterable[Sequence[Array]],
     progress: Progress | None = None,
     total: int | None = None,
 ) -> Statistics:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 
 import numpy as np
 import pytest
@@ -13,12 +14,13 @@ pytest.importorskip("tensorflow")
 
 from effnet_lite.errors import MissingDependencyError, UsageError
 from effnet_lite.lite import keras
+from effnet_lite.quantize import sensitivity
 from effnet_lite.quantize.balance import _Noise, balance, weighed
 from effnet_lite.quantize.calibration import logits_of
 from effnet_lite.quantize.differentiable import forward
 from effnet_lite.quantize.equalization import equalize
 from effnet_lite.quantize.recipe import get_recipe
-from effnet_lite.quantize.sensitivity import error_gains
+from effnet_lite.quantize.sensitivity import error_gains, spans_of
 from effnet_lite.quantize.streams import residual_streams
 
 
@@ -83,6 +85,37 @@ def test_gains_of_some_are_those_of_all(case):
         if one.data is not None:
             np.testing.assert_allclose(one.data, other.data, rtol=1e-2, atol=1e-5)
     assert after.keys() < full.keys()
+
+
+@pytest.mark.parametrize("name", [LITE, B])
+def test_spans_follow_each_other(case, name):
+    graph = case(name).graph
+    spans = spans_of(graph, 1)
+    assert [op for span in spans for op in span.ops] == graph.ops
+    assert spans[0].inputs == graph.inputs
+    assert spans[-1].outputs == graph.outputs
+    for span, following in itertools.pairwise(spans):
+        assert following.inputs == span.outputs == [span.ops[-1].output]
+        written = {op.output for op in following.ops}
+        read = {t for op in following.ops for t in op.inputs if graph.tensors[t].data is None}
+        assert read <= written | set(following.inputs)
+    # As short as may be: each operator alone outside the blocks with a bypass.
+    assert [op.kind for op in graph.ops if op.kind in ("ADD", "MUL")]
+    assert 1 < max(len(span.ops) for span in spans) < len(graph.ops) / 2
+    assert spans_of(graph, graph.elements())[0].ops == graph.ops
+
+
+@pytest.mark.parametrize("name", [LITE, B])
+def test_gains_by_spans_are_those_of_the_whole(case, name, monkeypatch):
+    it = case(name)
+    whole = it.graph.activations()[:3]
+    wanted = error_gains(it.graph, it.images, it.preprocessing, whole=whole)
+    monkeypatch.setattr(sensitivity, "SPAN_ELEMENTS", 1)
+    found = error_gains(it.graph, it.images, it.preprocessing, whole=whole)
+    assert found.keys() == wanted.keys()
+    for tensor, gains in found.items():
+        reach = np.abs(wanted[tensor]).max()
+        np.testing.assert_allclose(gains, wanted[tensor], rtol=1e-4, atol=1e-5 * reach)
 
 
 def test_gains_repeat_with_the_seed(case):

@@ -66,6 +66,24 @@ def test_statistics_are_numpys(
     np.testing.assert_allclose(statistics[stem].square, np.square(wide).mean(0), rtol=1e-5)
 
 
+def test_outputs_are_read_before_the_next_image(
+    graph: Graph, photos: list[np.ndarray], preprocessing: Preprocessing
+) -> None:
+    activations = run_activations(graph, photos[:2], preprocessing)
+    first = next(activations)
+    copies = list(first)
+    assert len(first) == len(copies) == len(graph.ops)
+    np.testing.assert_array_equal(first[-1], copies[-1])
+    for value, copy in zip(first[:2], copies[:2], strict=True):
+        np.testing.assert_array_equal(value, copy)
+    with pytest.raises(IndexError):
+        first[len(graph.ops)]
+    second = next(activations)
+    with pytest.raises(RuntimeError, match="before the next image"):
+        first[0]
+    assert not np.array_equal(second[0], copies[0])
+
+
 def test_affine_statistics() -> None:
     # (x - 1) / 2 of low -3, high 5, mean 2, mean square 10: (10 - 2·2 + 1) / 4
     numbers = (-3.0, 5.0, 2.0, 10.0, -2.0, 1.0, 4.0, 0.5)
