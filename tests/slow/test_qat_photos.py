@@ -82,12 +82,16 @@ def logistic_regression(features, labels, decay=3e-3, steps=600, rate=3e-3):
 
 @pytest.fixture(scope="module")
 def small_b(clothing, lite_weights, tmp_path_factory):
-    """A network of the B family after five epochs: 45 to 50 % of the validation photos."""
+    """A network of the B family after twelve epochs: 64 % of the validation photos.
+
+    One that guesses more, as after five, gives other answers on so many photos by any rounding
+    that counts of right ones differ by ten for no reason.
+    """
     lite_weights("lite0")  # what the script starts from
     weights = tmp_path_factory.mktemp("b") / "b.safetensors"
     done = _process.run([
         train_b0.__file__, "--data", str(clothing), "--output", str(weights), "--variant", B,
-        "--epochs", "5", "--learning-rate", "3e-3",
+        "--epochs", "12", "--learning-rate", "3e-3",
     ])  # fmt: skip
     assert not done.error, done.messages
     return weights
