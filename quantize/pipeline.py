@@ -32,31 +32,20 @@ LOGITS_MARGIN = 1.1
 LOGITS_LOW = 0.9
 # Stages that go by what an error does to the logits.
 _WITH_GAINS = frozenset({"rotate", "balance"})
-# Seconds that each stretch takes on two quiet cores: Lite0, for B ranges and wide layers B0, 100
-# photos. Other networks take longer, but about as much longer everywhere.
-_SECONDS = {
-    "calibrating": 4.0,
-    "measuring the first layer": 2.0,
-    "measuring sensitivity": 8.0,
-    "rotating streams": 40.0,
-    "averaging ranges": 4.0,
-    "counting values": 15.0,
-    "choosing ranges": 5.0,
-    "measuring what int8 costs": 40.0,
-    "measuring what wide layers cost": 5.0,
-    "refining layers": 27.0,
-}
-# What a stretch is there for, stages or ranges; all others always are.
-_NEEDED_BY = {
-    "measuring the first layer": {"stem"},
-    "measuring sensitivity": _WITH_GAINS,
-    "rotating streams": {"rotate"},
-    "averaging ranges": {"average"},
-    "counting values": {"mse"},
-    "choosing ranges": {"mse"},
-    "measuring what int8 costs": set(WIDE),
-    "measuring what wide layers cost": set(WIDE),
-    "refining layers": {"round", "bias"},
+# The stretches of a recipe in order: the seconds that each takes on two quiet cores (Lite0, for B
+# ranges and wide layers B0, 100 photos), and the ranges or stages that it is there for; without
+# any it always is. Other networks take longer, but about as much longer everywhere.
+_STRETCHES: dict[str, tuple[float, frozenset[str]]] = {
+    "calibrating": (4.0, frozenset()),
+    "measuring the first layer": (2.0, frozenset({"stem"})),
+    "measuring sensitivity": (8.0, _WITH_GAINS),
+    "rotating streams": (40.0, frozenset({"rotate"})),
+    "averaging ranges": (4.0, frozenset({"average"})),
+    "counting values": (15.0, frozenset({"mse"})),
+    "choosing ranges": (5.0, frozenset({"mse"})),
+    "measuring what int8 costs": (40.0, frozenset(WIDE)),
+    "measuring what wide layers cost": (5.0, frozenset(WIDE)),
+    "refining layers": (27.0, frozenset({"round", "bias"})),
 }
 # Photos that refine a network with int16 activations: a minute for B0.
 INT16_PHOTOS = 20
@@ -155,8 +144,8 @@ def expected(recipe: Recipe) -> dict[str, float]:
     parts = {recipe.ranges, *recipe.stages}
     return {
         label: seconds
-        for label, seconds in _SECONDS.items()
-        if label not in _NEEDED_BY or parts.intersection(_NEEDED_BY[label])
+        for label, (seconds, needed_by) in _STRETCHES.items()
+        if not needed_by or needed_by & parts
     }
 
 
