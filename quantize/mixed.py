@@ -75,7 +75,7 @@ WORK = 1.5e12  # multiply-adds
 ELEMENT_COST = 10
 
 # Inferences of each of two files by turns; slow ones (int16 on a CPU) as many as take this long.
-TIMED_RUNS, TIMED_SECONDS = 20, 2.0
+TIMED_RUNS, TIMED_SECONDS = 200, 2.0
 
 # Tensor names of export.py: block2a_expand_conv, block2a_dwconv, block2a_sigmoid,
 # block2a_se_gate, block2a_project_conv, block2a_add, stem_conv, top_activation, …
